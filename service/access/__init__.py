@@ -1,0 +1,1 @@
+"""Who may see and do what: actor, roles, sensitivity classes, policy evaluation, masks. Pure functions."""

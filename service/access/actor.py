@@ -1,0 +1,102 @@
+"""Who asks: the actor, and the caller (one actor's one request). Every service method takes a caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from service.access.declared import Level, Sensitivity
+from service.access.policy import Policy, Relation, Role, Row
+from service.errors import NotPermitted
+
+ANYBODY = frozenset({Relation.ANY})
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person (or the system) as rights see them."""
+
+    id: str
+    name: str
+    roles: frozenset[Role]
+    department: str | None
+    session: str | None = None
+
+
+SYSTEM = Actor("system", "system", frozenset(), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which rows an actor's relations come through. `owner`, `agent`, `department` are what to compare with;
+    None where that relation opens nothing. `every` opens all rows."""
+
+    every: bool
+    owner: str | None
+    agent: str | None
+    department: str | None
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no row can be reached at all."""
+        return not (self.every or self.owner or self.agent or self.department)
+
+
+@dataclass(slots=True)
+class Caller:
+    """One request of one actor: what it may see, and what it has been shown (for the journal)."""
+
+    actor: Actor
+    policy: Policy
+    request_id: str = ""
+    source: str = ""
+    locale: str = "zh-CN"
+    expires: datetime | None = None
+    reads: set[tuple[str, Sensitivity]] = field(default_factory=set)
+    _reach: Reach | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """The rows that this actor may see at all."""
+        if self._reach is None:
+            relations = {relation for _, relation in self.policy.grants_of(self.actor.roles)}
+            self._reach = Reach(
+                every=Relation.ANY in relations,
+                owner=self.actor.id if Relation.OWNER in relations else None,
+                agent=self.actor.id if Relation.ASSIGNED in relations else None,
+                department=self.actor.department if Relation.DEPARTMENT in relations else None,
+            )
+        return self._reach
+
+    def relations(self, owner: str | None, agents: list[str], departments: list[str]) -> frozenset[Relation]:
+        """How the actor stands to a record with this owner, these agents and departments."""
+        found = {Relation.ANY}
+        if owner == self.actor.id:
+            found.add(Relation.OWNER)
+        if self.actor.id in agents:
+            found.add(Relation.ASSIGNED)
+        if self.actor.department in departments:
+            found.add(Relation.DEPARTMENT)
+        return frozenset(found)
+
+    def row(self, relations: frozenset[Relation]) -> Row:
+        """What the actor may see of a record to which they stand in these relations."""
+        return self.policy.row(self.actor.roles, relations)
+
+    def may(self, step: str, relations: frozenset[Relation] = ANYBODY) -> bool:
+        """Whether the actor may take this step here."""
+        return self.policy.may(step, self.actor.roles, relations)
+
+    def require(self, step: str, relations: frozenset[Relation] = ANYBODY, record: str | None = None) -> None:
+        """Raises NotPermitted."""
+        if not self.may(step, relations):
+            raise NotPermitted(step, record)
+
+    def may_ask(self, sensitivity: Sensitivity, *, free_text: bool = False) -> bool:
+        """Whether fields of this class may be filtered, sorted, faceted or searched by this actor at all."""
+        needed = Level.PARTIAL if free_text else Level.FULL
+        return self.policy.lowest(self.actor.roles, sensitivity) >= needed
+
+    def saw(self, record: str, sensitivity: Sensitivity) -> None:
+        """Remember that a recorded class was delivered in full."""
+        self.reads.add((record, sensitivity))

@@ -1,0 +1,108 @@
+"""Masks: what is shown of a value at level PARTIAL (R68). Pure, and the only place where values are masked.
+
+Every mask has at least one `*`, and a value made of a mask is refused on the way in (`is_mask`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from service.access.declared import Kind
+from service.access.identifiers import Identifier, replaced
+
+STAR = "*"
+
+
+def mask_name(value: str) -> str:
+    """张小明 → 张**; Ada Lovelace → A***."""
+    if not value:
+        return STAR
+    rest = max(1, min(len(value) - 1, 3))
+    return value[0] + STAR * rest if len(value) > 1 else STAR
+
+
+def mask_phone(value: str) -> str:
+    """+8613812341234 → 138****1234; shorter numbers keep their last two digits."""
+    digits = value.removeprefix("+86")
+    if len(digits) == 11 and digits.isdigit():
+        return f"{digits[:3]}****{digits[-4:]}"
+    return f"****{digits[-2:]}" if len(digits) > 4 else "****"
+
+
+def mask_email(value: str) -> str:
+    """ming.zhang@example.com → m***@example.com."""
+    local, at, domain = value.partition("@")
+    return f"{local[:1]}***@{domain}" if at and len(local) > 1 else f"***@{domain}" if at else "***"
+
+
+def mask_id_number(value: str) -> str:
+    """110101199003070011 → 1****************1: length kept, nothing of birth date or place."""
+    return value[:1] + STAR * (len(value) - 2) + value[-1:] if len(value) > 4 else STAR * 4
+
+
+def mask_address(value: str) -> str:
+    """江苏省苏州市工业园区星湖街328号 → 江苏省苏州市***: the first six characters at most, never all."""
+    return value[: min(6, len(value) // 3)] + "***"
+
+
+def mask_bank_card(value: str) -> str:
+    """6222021234567890 → **** **** **** 7890, whatever the length."""
+    return f"**** **** **** {value[-4:]}" if len(value) > 8 else "****"
+
+
+def mask_amount(value: str) -> str:
+    """Nothing of an amount but that there is one."""
+    return "***" if value else STAR
+
+
+def mask_date_of_birth(value: str) -> str:
+    """1990-03-07 → 1990-**-**."""
+    return f"{value[:4]}-**-**"
+
+
+def mask_text(value: str) -> str:
+    """Free text: only the identifiers inside are masked; what stands around them counts as visible."""
+    return replaced(value, mask_identifier)
+
+
+def mask_identifier(found: Identifier) -> str:
+    """The mask of an identifier found in free text."""
+    return MASKS[found.kind](found.value)
+
+
+def mask_plain(value: str) -> str:
+    """A value of no special kind: its first character at most."""
+    return value[0] + "***" if len(value) > 3 else "***"
+
+
+MASKS: dict[Kind, Callable[[str], str]] = {
+    Kind.PLAIN: mask_plain,
+    Kind.NAME: mask_name,
+    Kind.PHONE: mask_phone,
+    Kind.EMAIL: mask_email,
+    Kind.WECHAT: mask_plain,
+    Kind.ID_NUMBER: mask_id_number,
+    Kind.ADDRESS: mask_address,
+    Kind.BANK_CARD: mask_bank_card,
+    Kind.AMOUNT: mask_amount,
+    Kind.DATE_OF_BIRTH: mask_date_of_birth,
+    Kind.TEXT: mask_text,
+    Kind.LABEL: str,
+}
+
+
+def mask(kind: Kind, value: Any) -> Any:
+    """The mask of a value that a field of this kind holds; None stays None, a list is masked item by item."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [mask(kind, item) for item in value]
+    return MASKS[kind](str(value))
+
+
+def is_mask(kind: Kind, value: str) -> bool:
+    """Whether somebody sent back what they were shown: a mask is never stored as a value."""
+    if kind is Kind.TEXT:
+        return False
+    return STAR in value and (kind is not Kind.PLAIN or value.endswith("***"))

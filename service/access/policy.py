@@ -1,0 +1,105 @@
+"""The policy: who may see which class through which relation, and who may take which step. Pure.
+
+A policy is data (`service/policies/seed.json`, later versions in MongoDB). Evaluation is a union of grants:
+the widest wins; a `deny` beats every grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from service.access.declared import Level, Sensitivity
+
+
+class Role(str, Enum):
+    """What a person is; one person may be several things in one department."""
+
+    AGENT = "AGENT"
+    ACCOUNT_MANAGER = "ACCOUNT_MANAGER"
+    SUPERVISOR = "SUPERVISOR"
+    CLERK = "CLERK"
+    COMPLIANCE = "COMPLIANCE"
+    AUDITOR = "AUDITOR"
+    ADMIN = "ADMIN"
+
+
+class Relation(str, Enum):
+    """How an actor stands to a record."""
+
+    OWNER = "OWNER"
+    ASSIGNED = "ASSIGNED"
+    DEPARTMENT = "DEPARTMENT"
+    ANY = "ANY"
+
+
+Grant = tuple[Role, Relation]
+Row = Mapping[Sensitivity, Level]
+_NOTHING: Row = {s: Level.FULL if s is Sensitivity.OPEN else Level.HIDDEN for s in Sensitivity}
+
+
+@dataclass(slots=True)
+class Policy:
+    """An evaluated policy; rows are remembered, so that asking again costs a look-up."""
+
+    version: int
+    levels: Mapping[Grant, Mapping[Sensitivity, Level]]
+    deny: frozenset[tuple[Role, Relation, Sensitivity]]
+    steps: Mapping[str, frozenset[Grant]]
+    _rows: dict[tuple[frozenset[Role], frozenset[Relation]], Row] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Policy:
+        """From its stored form; raises ValueError for an unknown role, relation, class or level."""
+        levels = {
+            (Role(row["role"]), Relation(row["relation"])): {
+                Sensitivity(name): Level[level] for name, level in row["levels"].items()
+            }
+            for row in data["grants"]
+        }
+        deny = frozenset(
+            (Role(row["role"]), Relation(row["relation"]), Sensitivity(row["class"])) for row in data.get("deny", ())
+        )
+        steps = {
+            step: frozenset((Role(role), Relation(relation)) for role, relation in grants)
+            for step, grants in data["steps"].items()
+        }
+        return cls(int(data["version"]), levels, deny, steps)
+
+    def grants_of(self, roles: Iterable[Role]) -> tuple[Grant, ...]:
+        """The relations through which these roles reach any row."""
+        wanted = set(roles)
+        return tuple(grant for grant in self.levels if grant[0] in wanted)
+
+    def row(self, roles: frozenset[Role], relations: frozenset[Relation]) -> Row:
+        """Level per class for these roles standing in these relations to one record."""
+        found = self._rows.get((roles, relations))
+        if found is None:
+            found = self._rows[roles, relations] = self._evaluate(roles, relations)
+        return found
+
+    def _evaluate(self, roles: frozenset[Role], relations: frozenset[Relation]) -> Row:
+        row = dict(_NOTHING)
+        for (role, relation), levels in self.levels.items():
+            if role in roles and relation in relations:
+                for sensitivity, level in levels.items():
+                    row[sensitivity] = max(row[sensitivity], level)
+        for role, relation, sensitivity in self.deny:
+            if role in roles and relation in relations:
+                row[sensitivity] = Level.HIDDEN
+        return row
+
+    def lowest(self, roles: frozenset[Role], sensitivity: Sensitivity) -> Level:
+        """The level that holds for every relation which rows of these roles come through: what may be asked."""
+        if sensitivity is Sensitivity.OPEN:
+            return Level.FULL
+        grants = self.grants_of(roles)
+        if not grants:
+            return Level.HIDDEN
+        return min(self.row(frozenset({role}), frozenset({relation}))[sensitivity] for role, relation in grants)
+
+    def may(self, step: str, roles: frozenset[Role], relations: frozenset[Relation]) -> bool:
+        """Whether these roles, standing in these relations, may take a step. An unknown step is nobody's."""
+        return any(role in roles and relation in relations for role, relation in self.steps.get(step, ()))

@@ -1,0 +1,182 @@
+"""A record as one caller sees it: values, masks, and the list of what is masked.
+
+The only reader of a record's fields above the repositories: resolvers, highlights and exports ask a View, so
+there is one implementation of masking. Pure: sections come opened from below through `Opened`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from service.access.actor import Caller
+from service.access.declared import (
+    RECORDED_CLASSES,
+    FieldShape,
+    Kind,
+    Level,
+    RecordShape,
+    shape_of,
+    Sensitivity,
+)
+from service.access.masks import mask
+from service.access.policy import Relation, Row
+
+
+class Opened(Protocol):
+    """A record whose sections can be read; opening is lazy and done once."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def document(self) -> Mapping[str, Any]: ...
+    def section(self, sensitivity: Sensitivity) -> Mapping[str, Any]: ...
+
+
+class AttributeField(Protocol):
+    """What a template says about one key."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def sensitivity(self) -> Sensitivity: ...
+    @property
+    def mask_kind(self) -> Kind: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedField:
+    """A field that the caller may not see in full, with or without a value."""
+
+    field: str
+    visibility: Level
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAttribute:
+    """One template value as the caller sees it."""
+
+    field: AttributeField
+    value: Any
+    visibility: Level
+
+
+class View:
+    """One record, one caller. `row` says how much of each class may be seen."""
+
+    __slots__ = ("caller", "document", "extra", "id", "relations", "row", "shape", "template_fields", "_opened")
+
+    def __init__(
+        self,
+        caller: Caller,
+        opened: Opened,
+        shape: RecordShape,
+        relations: frozenset[Relation],
+        template_fields: Sequence[AttributeField] = (),
+    ) -> None:
+        self.caller = caller
+        self.id = opened.id
+        self.document = opened.document
+        self.shape = shape
+        self.relations = relations
+        self.row: Row = caller.row(relations)
+        self.template_fields = template_fields
+        self.extra: dict[str, Any] = {}
+        self._opened = opened
+
+    def shown(self, name: str) -> Any:
+        """The field's value, its mask, or None, as the row allows."""
+        shape = self.shape.by_name[name]
+        if shape.sensitivity is Sensitivity.OPEN:
+            if name in self.shape.composites:
+                return self._composite(name)
+            return self.document.get("_id" if name == "id" else name)
+        level = self.row[shape.sensitivity]
+        if level <= Level.BLIND:
+            return None
+        return self._at(level, shape, self._opened.section(shape.sensitivity).get(name))
+
+    def in_full(self, name: str) -> Any:
+        """The value if the caller may see all of it, else None: for what can't be masked in part."""
+        shape = self.shape.by_name[name]
+        return self.shown(name) if self.row[shape.sensitivity] is Level.FULL else None
+
+    def _at(self, level: Level, shape: FieldShape, value: Any) -> Any:
+        if value is None or (shape.is_list and not value):
+            return value
+        if level is Level.FULL:
+            if shape.sensitivity in RECORDED_CLASSES:
+                self.caller.saw(self.id, shape.sensitivity)
+            return value
+        if shape.item is not None:
+            return [_masked_item(shape, item) for item in value] if shape.is_list else _masked_item(shape, value)
+        return mask(shape.kind, value)
+
+    def _composite(self, name: str) -> list[dict[str, Any]]:
+        nested = self.shape.composites[name]
+        items = [dict(item) for item in self.document.get(name) or ()]
+        for sensitivity, fields in nested.sections.items():
+            level = self.row[sensitivity]
+            if level <= Level.BLIND or not items:
+                continue
+            parts = self._opened.section(sensitivity).get(name) or ()
+            for item, part in zip(items, parts, strict=True):
+                for field_name in fields:
+                    item[field_name] = self._at(level, nested.by_name[field_name], part.get(field_name))
+        return items
+
+    def attributes(self) -> list[ShownAttribute]:
+        """Template values in the template's order; keys of hidden classes are there without a value."""
+        found = []
+        for field in self.template_fields:
+            level = self.row[field.sensitivity]
+            value = None
+            if level > Level.BLIND:
+                if field.sensitivity is Sensitivity.OPEN:
+                    values: Mapping[str, Any] = self.document.get("attributes") or {}
+                else:
+                    values = self._opened.section(field.sensitivity).get("attributes") or {}
+                value = values.get(field.key)
+                if value is not None and level is Level.FULL and field.sensitivity in RECORDED_CLASSES:
+                    self.caller.saw(self.id, field.sensitivity)
+                if level is Level.PARTIAL:
+                    value = mask(field.mask_kind, value)
+            found.append(ShownAttribute(field, value, level))
+        return found
+
+    def masked_fields(self) -> list[MaskedField]:
+        """Every field of the record that this caller may not see in full, selected or not."""
+        found = []
+        for shape in self.shape.fields:
+            if shape.name in self.shape.composites:
+                nested = self.shape.composites[shape.name]
+                found += [
+                    MaskedField(f"{shape.name}.{inner.name}", self.row[inner.sensitivity], inner.kind)
+                    for inner in nested.fields
+                    if self.row[inner.sensitivity] is not Level.FULL
+                ]
+            elif self.row[shape.sensitivity] is not Level.FULL:
+                found.append(MaskedField(shape.name, self.row[shape.sensitivity], shape.kind))
+        found += [
+            MaskedField(f"attributes.{field.key}", self.row[field.sensitivity], field.mask_kind)
+            for field in self.template_fields
+            if self.row[field.sensitivity] is not Level.FULL
+        ]
+        return found
+
+
+_CHANNEL_KINDS = {"PHONE": Kind.PHONE, "EMAIL": Kind.EMAIL, "WECHAT": Kind.WECHAT}
+
+
+def _masked_item(shape: FieldShape, item: Mapping[str, Any]) -> dict[str, Any]:
+
+
+    masked = dict(item)
+    for inner in shape_of(shape.item).fields if shape.item else ():
+        if inner.kind is Kind.LABEL or masked.get(inner.name) is None:
+            continue
+        kind = _CHANNEL_KINDS[item["kind"]] if inner.kind is Kind.CHANNEL else inner.kind
+        masked[inner.name] = mask(kind, masked[inner.name])
+    return masked

@@ -1,0 +1,18 @@
+"""Where bytes are kept: documents (MongoDB) and objects (S3). No rules live here."""
+
+from service.storage.mongo import Collection, Database, DuplicateKey, Index, UnitOfWork, open_database
+from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, open_objects
+
+__all__ = [
+    "Collection",
+    "Database",
+    "DuplicateKey",
+    "Index",
+    "ObjectStore",
+    "ObjectTrouble",
+    "Retention",
+    "StoredObject",
+    "UnitOfWork",
+    "open_database",
+    "open_objects",
+]

@@ -1,0 +1,79 @@
+"""Concurrent requests share one round trip: a read that all of them wait for, or one insert for all.
+
+`SharedRead`: a request is answered by a read that began after it asked, never by an older one.
+`GroupCommit`: a request is answered after the write that holds its item succeeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SharedRead(Generic[T]):
+    """Groups reads: while one is under way, all who ask wait together for the next."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read = read
+        self._next: asyncio.Future[T] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def get(self) -> T:
+        """The value as of a moment after this call. Raises what the read raises."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+            if self._task is None or self._task.done():
+                self._task = asyncio.create_task(self._run())
+        return await asyncio.shield(self._next)
+
+    async def _run(self) -> None:
+        while self._next is not None:
+            waiting, self._next = self._next, None
+            try:
+                value = await self._read()
+            except BaseException as error:
+                _fail(waiting, error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+            else:
+                waiting.set_result(value)
+
+
+class GroupCommit(Generic[T]):
+    """Groups writes: items that arrive while one write is under way go into the next, together."""
+
+    def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]], *, largest: int = 500) -> None:
+        self._write = write
+        self._largest = largest
+        self._waiting: list[tuple[T, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def commit(self, item: T) -> None:
+        """Returns once the item is written. Raises what the write raises."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        await asyncio.shield(done)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
+            try:
+                await self._write([item for item, _ in batch])
+            except BaseException as error:
+                for _, done in batch:
+                    _fail(done, error)
+                if isinstance(error, asyncio.CancelledError):
+                    raise
+            else:
+                for _, done in batch:
+                    done.set_result(None)
+
+
+def _fail(waiting: asyncio.Future[T], error: BaseException) -> None:
+    waiting.set_exception(error if isinstance(error, Exception) else RuntimeError("the group was cancelled"))
+    waiting.exception()  # whoever awaited it was told; nobody left waiting is no fault either

@@ -1,0 +1,354 @@
+"""MongoDB through either driver: PyMongo's asyncio API or Motor, chosen by one setting.
+
+The two differ only in what must be awaited (`aggregate`, `watch`, `start_session`,
+`start_transaction`, `list_indexes`); that difference ends in this file. Everything above uses
+`Collection` and `UnitOfWork` and can't tell which driver is open. Decision record 0001.
+
+Read and write concern are majority, set here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, Literal, TypeVar
+
+from bson import CodecOptions
+from pymongo import ReadPreference, ReturnDocument
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sorting = Sequence[tuple[str, int]]
+T = TypeVar("T")
+
+MAJORITY_READ = ReadConcern("majority")
+SNAPSHOT_READ = ReadConcern("snapshot")
+MAJORITY_WRITE = WriteConcern("majority", wtimeout=20_000)
+ATTEMPTS = 8
+
+
+class DuplicateKey(Exception):
+    """A unique index refused a write. `index` is the index's name; no value is carried."""
+
+    def __init__(self, index: str) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index that a repository needs; `name` is stable, because errors are recognised by it."""
+
+    collection: str
+    keys: tuple[tuple[str, int], ...]
+    name: str
+    unique: bool = False
+    partial: Mapping[str, Any] | None = None
+    expire_after_seconds: int | None = None
+
+
+async def _settled(value: Any) -> Any:
+    """What one driver returns and the other returns an awaitable of."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def _index_of(error: DuplicateKeyError | BulkWriteError) -> str:
+    text = str((error.details or {}).get("errmsg") or error)
+    for write_error in (error.details or {}).get("writeErrors", []):
+        text = str(write_error.get("errmsg", text))
+    _, _, rest = text.partition("index: ")
+    return rest.split(" ", 1)[0] or "_id_"
+
+
+class Collection:
+    """One collection, optionally inside a unit of work. Every method is awaited, in both drivers."""
+
+    __slots__ = ("_native", "_session", "name")
+
+    def __init__(self, native: Any, session: Any = None) -> None:
+        self._native = native
+        self._session = session
+        self.name: str = native.name
+
+    async def find_one(self, where: Filter, projection: Filter | None = None) -> Document | None:
+        """The first matching document, or None."""
+        found: Document | None = await self._native.find_one(where, projection, session=self._session)
+        return found
+
+    async def find(
+        self,
+        where: Filter,
+        *,
+        sort: Sorting | None = None,
+        limit: int = 0,
+        projection: Filter | None = None,
+        maximum_ms: int | None = None,
+    ) -> list[Document]:
+        """The matching documents as a list; `limit` 0 means all."""
+        cursor = self._native.find(
+            where,
+            projection,
+            sort=list(sort) if sort else None,
+            limit=limit,
+            batch_size=limit + 1 if limit else 1000,
+            session=self._session,
+            max_time_ms=maximum_ms,
+        )
+        found: list[Document] = await cursor.to_list(None)
+        return found
+
+    async def scan(
+        self, where: Filter, *, sort: Sorting | None = None, projection: Filter | None = None
+    ) -> AsyncIterator[Document]:
+        """The matching documents one by one, memory flat."""
+        cursor = self._native.find(where, projection, sort=list(sort) if sort else None, batch_size=500)
+        async for document in cursor:
+            yield document
+
+    async def insert_one(self, document: Document) -> None:
+        """Raises DuplicateKey."""
+        try:
+            await self._native.insert_one(document, session=self._session)
+        except DuplicateKeyError as error:
+            raise DuplicateKey(_index_of(error)) from None
+
+    async def insert_many(self, documents: Sequence[Document]) -> None:
+        """Raises DuplicateKey."""
+        try:
+            await self._native.insert_many(documents, session=self._session)
+        except BulkWriteError as error:
+            if any(e.get("code") == 11000 for e in (error.details or {}).get("writeErrors", [])):
+                raise DuplicateKey(_index_of(error)) from None
+            raise
+
+    async def update_one(self, where: Filter, change: Filter, *, upsert: bool = False) -> int:
+        """How many documents matched (0 or 1). Raises DuplicateKey."""
+        try:
+            result = await self._native.update_one(where, change, upsert=upsert, session=self._session)
+        except DuplicateKeyError as error:
+            raise DuplicateKey(_index_of(error)) from None
+        return int(result.matched_count)
+
+    async def update_many(self, where: Filter, change: Filter) -> int:
+        """How many documents matched."""
+        result = await self._native.update_many(where, change, session=self._session)
+        return int(result.matched_count)
+
+    async def find_one_and_update(
+        self,
+        where: Filter,
+        change: Filter,
+        *,
+        upsert: bool = False,
+        before: bool = False,
+        sort: Sorting | None = None,
+    ) -> Document | None:
+        """The changed document (or, with `before`, its former state); None when nothing matched."""
+        try:
+            found: Document | None = await self._native.find_one_and_update(
+                where,
+                change,
+                upsert=upsert,
+                sort=list(sort) if sort else None,
+                return_document=ReturnDocument.BEFORE if before else ReturnDocument.AFTER,
+                session=self._session,
+            )
+        except DuplicateKeyError as error:
+            raise DuplicateKey(_index_of(error)) from None
+        return found
+
+    async def delete_many(self, where: Filter) -> int:
+        """How many documents were deleted."""
+        result = await self._native.delete_many(where, session=self._session)
+        return int(result.deleted_count)
+
+    async def aggregate(self, pipeline: Sequence[Filter]) -> list[Document]:
+        """The pipeline's documents as a list."""
+        cursor = await _settled(self._native.aggregate(list(pipeline), session=self._session))
+        found: list[Document] = await cursor.to_list(None)
+        return found
+
+    async def count(self, where: Filter, *, limit: int | None = None) -> int:
+        """How many documents match, counted up to `limit`."""
+        options = {"limit": limit} if limit else {}
+        return int(await self._native.count_documents(where, session=self._session, **options))
+
+    async def estimated_count(self) -> int:
+        """About how many documents there are, from metadata."""
+        return int(await self._native.estimated_document_count())
+
+    async def insertions(self) -> AsyncIterator[None]:
+        """Yields once whenever something was inserted: a wake-up, never needed for correctness."""
+        pipeline = [{"$match": {"operationType": "insert"}}, {"$project": {"_id": 1}}]
+        stream = await _settled(self._native.watch(pipeline, max_await_time_ms=1000))
+        try:
+            async for _ in stream:
+                yield None
+        finally:
+            await stream.close()
+
+
+class UnitOfWork:
+    """Everything written through it is committed together or not at all."""
+
+    __slots__ = ("_database", "_session")
+
+    def __init__(self, database: Database, session: Any) -> None:
+        self._database = database
+        self._session = session
+
+    def collection(self, name: str) -> Collection:
+        """The collection, inside this unit of work."""
+        return Collection(self._database.native[name], self._session)
+
+
+@dataclass(slots=True)
+class Database:
+    """An open database. `driver` is for reports only."""
+
+    client: Any
+    native: Any
+    driver: str
+    _collections: dict[str, Collection] = field(default_factory=dict)
+
+    def collection(self, name: str) -> Collection:
+        """The collection, outside any unit of work."""
+        found = self._collections.get(name)
+        if found is None:
+            found = self._collections[name] = Collection(self.native[name])
+        return found
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
+        """Runs `work` in one majority transaction and returns its result.
+
+        Transient errors (write conflicts, elections) are retried at most ATTEMPTS times with jitter, so
+        `work` must be free of effects outside the unit of work. Raises what `work` raises.
+        """
+        attempt = 0
+        session = await _settled(self.client.start_session())
+        try:
+            while True:
+                attempt += 1
+                try:
+                    await _settled(
+                        session.start_transaction(
+                            read_concern=SNAPSHOT_READ,
+                            write_concern=MAJORITY_WRITE,
+                            read_preference=ReadPreference.PRIMARY,
+                        )
+                    )
+                    result = await work(UnitOfWork(self, session))
+                    await self._commit(session)
+                    return result
+                except BaseException as error:
+                    if session.in_transaction:
+                        await _abort_quietly(session)
+                    transient = isinstance(error, PyMongoError) and error.has_error_label(
+                        "TransientTransactionError"
+                    )
+                    if not transient or attempt >= ATTEMPTS:
+                        raise
+                await asyncio.sleep(random.uniform(0.2, 1.0) * 0.004 * 2**attempt)  # noqa: S311 - jitter
+        finally:
+            await session.end_session()
+
+    async def _commit(self, session: Any) -> None:
+        for attempt in range(ATTEMPTS):
+            try:
+                await session.commit_transaction()
+                return
+            except PyMongoError as error:
+                unknown = error.has_error_label("UnknownTransactionCommitResult")
+                if not unknown or error.has_error_label("TransientTransactionError") or attempt == ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0.2, 1.0) * 0.01 * 2**attempt)  # noqa: S311 - jitter
+
+    async def ensure(self, indexes: Iterable[Index]) -> None:
+        """Creates collections and indexes that are missing; an existing one is left as it is."""
+        wanted = list(indexes)
+        existing = set(await self.native.list_collection_names())
+        for name in sorted({index.collection for index in wanted} - existing):
+            await self._create(name)
+        for index in wanted:
+            options: dict[str, Any] = {"name": index.name, "unique": index.unique}
+            if index.partial is not None:
+                options["partialFilterExpression"] = dict(index.partial)
+            if index.expire_after_seconds is not None:
+                options["expireAfterSeconds"] = index.expire_after_seconds
+            await self.native[index.collection].create_index(list(index.keys), **options)
+
+    async def _create(self, name: str) -> None:
+        try:
+            await self.native.create_collection(name)
+        except OperationFailure as error:
+            if error.code != 48:  # NamespaceExists: another process was faster
+                raise
+
+    async def ping(self) -> str:
+        """The server's version. Raises StoreUnreachable's cause when it can't be reached."""
+        info = await self.native.command("buildInfo")
+        return str(info["version"])
+
+    async def reachable(self) -> bool:
+        """Whether a writable primary answers."""
+        try:
+            answer = await self.native.command("hello")
+        except (ConnectionFailure, PyMongoError):
+            return False
+        return bool(answer.get("isWritablePrimary"))
+
+    async def drop(self) -> None:
+        """Removes the whole database (tests and `reset`)."""
+        await self.client.drop_database(self.native.name)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await _settled(self.client.close())
+
+
+async def _abort_quietly(session: Any) -> None:
+    try:
+        await session.abort_transaction()
+    except PyMongoError:
+        return  # the server ends it by itself; the first error is the one to report
+
+
+def open_database(url: str, name: str, driver: Literal["pymongo", "motor"] = "pymongo") -> Database:
+    """Opens the database lazily: no connection is made before the first operation."""
+    options: dict[str, Any] = {
+        "tz_aware": True,
+        "serverSelectionTimeoutMS": 5_000,
+        "connectTimeoutMS": 5_000,
+        "maxPoolSize": 64,
+        "retryWrites": True,
+        "appname": "anjuan",
+    }
+    client: Any
+    if driver == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only when it is asked for
+
+        client = AsyncIOMotorClient(url, **options)
+    else:
+        from pymongo import AsyncMongoClient  # noqa: PLC0415
+
+        client = AsyncMongoClient(url, **options)
+    native = client.get_database(
+        name,
+        codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+        read_concern=MAJORITY_READ,
+        write_concern=MAJORITY_WRITE,
+    )
+    return Database(client, native, driver)
