@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from service.access.declared import Level, Sensitivity
@@ -42,9 +42,20 @@ class Reach:
         return not (self.every or self.owner or self.agent or self.department)
 
 
+@dataclass(frozen=True, slots=True)
+class IdempotencyMark:
+    """Keyed hashes (hex) of (actor, mutation, key) and of the input; neither tells the input."""
+
+    key: str
+    input: str
+
+
 @dataclass(slots=True)
 class Caller:
-    """One request of one actor: what it may see, and what it has been shown (for the journal)."""
+    """One request of one actor: what it may see, and what it has been shown (for the journal).
+
+    `mark` is set for one mutation with an idempotency key (`marked`); the journal writes it with the change.
+    """
 
     actor: Actor
     policy: Policy
@@ -53,7 +64,12 @@ class Caller:
     locale: str = "zh-CN"
     expires: datetime | None = None
     reads: set[tuple[str, Sensitivity]] = field(default_factory=set)
+    mark: IdempotencyMark | None = None
     _reach: Reach | None = None
+
+    def marked(self, mark: IdempotencyMark | None) -> Caller:
+        """The same caller taking one idempotent step; what it is shown is still remembered in one place."""
+        return replace(self, mark=mark)
 
     @property
     def reach(self) -> Reach:

@@ -1,0 +1,116 @@
+"""Every query on the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.journal.model import JOURNAL
+from service.storage import Database, Index, UnitOfWork
+
+INDEXES = (
+    Index(JOURNAL, (("facets.records", 1), ("_id", -1)), "journal_records"),
+    Index(JOURNAL, (("facets.actor", 1), ("_id", -1)), "journal_actor"),
+    Index(JOURNAL, (("facets.action", 1), ("_id", -1)), "journal_action"),
+    Index(
+        JOURNAL,
+        (("facets.idempotency.key", 1),),
+        "journal_idempotency",
+        unique=True,
+        partial={"facets.idempotency.key": {"$exists": True}},
+    ),
+    Index(JOURNAL, (("progress.todo", 1), ("_id", 1)), "journal_todo", partial={"progress.todo": True}),
+    Index(
+        JOURNAL,
+        (("before.id", 1), ("before.version", -1)),
+        "journal_before",
+        partial={"before": {"$exists": True}},
+    ),
+)
+
+
+class JournalRepository:
+    """Documents are inserted, read, and their `progress` updated; nothing else exists here."""
+
+    def __init__(self, database: Database) -> None:
+        self._journal = database.collection(JOURNAL)
+
+    async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """Inside a unit of work. Raises DuplicateKey for a used idempotency key."""
+        await unit.collection(JOURNAL).insert_one(document)
+
+    async def insert_alone(self, documents: Sequence[dict[str, Any]]) -> None:
+        """Entries that accompany no change of a record: reads, refusals."""
+        await self._journal.insert_many(documents)
+
+    async def by_idempotency_key(self, key: str) -> dict[str, Any] | None:
+        """The entry that was written under this (hashed) key."""
+        return await self._journal.find_one({"facets.idempotency.key": key}, {"facets": 1, "entry": 1})
+
+    async def entries(
+        self,
+        *,
+        actor: str | None,
+        actions: Sequence[str] | None,
+        record: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        before_id: str | None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """Newest first. Ids are UUIDv7, so they sort by time."""
+        where: dict[str, Any] = {}
+        if actor:
+            where["facets.actor"] = actor
+        if actions:
+            where["facets.action"] = {"$in": list(actions)}
+        if record:
+            where["facets.records"] = record
+        if since or until:
+            where["facets.at"] = {
+                **({"$gte": since} if since else {}),
+                **({"$lt": until} if until else {}),
+            }
+        if before_id:
+            where["_id"] = {"$lt": before_id}
+        return await self._journal.find(
+            where, sort=[("_id", -1)], limit=limit, projection={"entry": 1, "facets": 1}
+        )
+
+    async def former_states(self, record: str, *, before_version: int | None, limit: int) -> list[dict[str, Any]]:
+        """Former states of one record, newest first, each with the entry that ended it."""
+        match: dict[str, Any] = {"id": record}
+        if before_version is not None:
+            match["version"] = {"$lt": before_version}
+        found = await self._journal.find(
+            {"before": {"$elemMatch": match}},
+            sort=[("_id", -1)],
+            limit=limit,
+            projection={"before": 1, "facets": 1},
+        )
+        states = [
+            {**state, "ended_by": entry["facets"]["actor"], "ended_at": entry["facets"]["at"]}
+            for entry in found
+            for state in entry["before"]
+            if state["id"] == record
+        ]
+        return sorted(states, key=lambda state: -state["version"])
+
+    async def to_index(self, limit: int) -> list[dict[str, Any]]:
+        """Entries whose index work is not done, oldest first."""
+        return await self._journal.find(
+            {"progress.todo": True}, sort=[("_id", 1)], limit=limit, projection={"progress": 1}
+        )
+
+    async def index_done(self, ids: Sequence[str], generations: Sequence[str]) -> None:
+        """The index work of these entries is done in these generations."""
+        change: Mapping[str, Any] = {"$unset": {"progress.todo": ""}, "$set": {"progress.generations": list(generations)}}
+        await self._journal.update_many({"_id": {"$in": list(ids)}}, change)
+
+    async def pending_ids(self, limit: int) -> list[str]:
+        """Records with index work to do; one more than `limit` means there are too many to name."""
+        found = await self._journal.find(
+            {"progress.todo": True}, limit=limit + 1, projection={"progress.index": 1, "_id": 0}
+        )
+        return [record for entry in found for record in entry["progress"]["index"]]

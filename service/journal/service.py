@@ -1,0 +1,154 @@
+"""Writing the journal (in the unit of work, or by group commit for reads) and its views.
+
+No effect without its record (P23): a change and its entry commit together; a read of sensitive values is
+recorded before the first byte of the answer leaves, and if that fails the request fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import rfc8785
+from bson import Binary
+
+from service.access.actor import Caller, IdempotencyMark
+from service.clock import new_id, now
+from service.errors import Code, Invalid
+from service.journal.model import PREFIX, AuditEntry, Repeat, Work, sealed_hash
+from service.journal.repository import JournalRepository
+from service.storage import Database, UnitOfWork
+from service.storage.grouping import GroupCommit, SharedRead
+
+PENDING_MOST = 1000
+_NOT_KEPT = frozenset({"blind", "_id"})
+
+
+class Journal:
+    """See the module's docstring."""
+
+    def __init__(self, database: Database) -> None:
+        self.repository = JournalRepository(database)
+        self._alone: GroupCommit[dict[str, Any]] = GroupCommit(self.repository.insert_alone)
+        self._pending = SharedRead(lambda: self.repository.pending_ids(PENDING_MOST))
+
+    async def append(self, unit: UnitOfWork, caller: Caller, work: Work) -> str:
+        """Writes the unit's one journal document and returns its id. Raises DuplicateKey for a used
+        idempotency key."""
+        document = self._document(caller, work)
+        before = [
+            {
+                "id": touched.id,
+                "version": touched.former["version"],
+                "collection": touched.collection,
+                "document": {k: v for k, v in touched.former.items() if k not in _NOT_KEPT},
+            }
+            for touched in work.touched
+            if touched.former is not None and "version" in touched.former
+        ]
+        if before:
+            document["before"] = before
+        if work.index:
+            document["progress"] = {"todo": True, "index": list(dict.fromkeys(work.index))}
+        await self.repository.insert(unit, document)
+        return str(document["_id"])
+
+    async def repeated(self, mark: IdempotencyMark) -> Repeat | None:
+        """What was written under this mark before, or None. Raises Invalid IDEMPOTENCY_MISMATCH."""
+        found = await self.repository.by_idempotency_key(mark.key)
+        if found is None:
+            return None
+        if found["facets"]["idempotency"]["input"] != mark.input:
+            raise Invalid.because(Code.IDEMPOTENCY_MISMATCH, "idempotencyKey")
+        record = json.loads(bytes(found["entry"]))["records"][0]
+        return Repeat(record["id"], record["version"])
+
+    async def record(self, caller: Caller, work: Work) -> None:
+        """Records something that changed no record: a sensitive read, a download, a refusal."""
+        await self._alone.commit(self._document(caller, work))
+
+    async def record_reads(self, caller: Caller) -> None:
+        """Records what the caller was shown in full, as one entry, and forgets it. Nothing shown, no entry."""
+        if not caller.reads:
+            return
+        shown: dict[str, list[str]] = {}
+        for record, sensitivity in sorted(caller.reads):
+            shown.setdefault(record, []).append(sensitivity.value)
+        caller.reads.clear()
+        facets = self._document(caller, Work("record.read", details={"shown": shown}), records=list(shown))
+        await self._alone.commit(facets)
+
+    def _document(self, caller: Caller, work: Work, records: Sequence[str] | None = None) -> dict[str, Any]:
+        entry_id, at = new_id(PREFIX), now()
+        ids = list(records) if records is not None else [touched.id for touched in work.touched]
+        entry: dict[str, Any] = {
+            "id": entry_id,
+            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "actor": caller.actor.id,
+            "action": work.action,
+            "request": caller.request_id,
+            "source": caller.source,
+        }
+        if caller.actor.session:
+            entry["session"] = caller.actor.session
+        if work.reason:
+            entry["reason"] = work.reason
+        if work.touched:
+            entry["records"] = [
+                {
+                    "id": touched.id,
+                    "version": touched.version,
+                    "hash": sealed_hash(touched.document),
+                    "former": sealed_hash(touched.former),
+                    "changed": list(touched.changed),
+                }
+                for touched in work.touched
+            ]
+        if work.details:
+            entry["details"] = dict(work.details)
+        facets: dict[str, Any] = {"actor": caller.actor.id, "action": work.action, "records": ids, "at": at}
+        if caller.mark and work.repeatable and work.touched:
+            mark = {"key": caller.mark.key, "input": caller.mark.input}
+            entry["idempotency"] = mark
+            facets["idempotency"] = mark
+        return {"_id": entry_id, "entry": Binary(rfc8785.dumps(entry)), "facets": facets}
+
+    async def pending(self) -> list[str]:
+        """Ids of records whose index work is not done; more than PENDING_MOST entries mean too many."""
+        return await self._pending.get()
+
+    async def entries(
+        self,
+        *,
+        actor: str | None = None,
+        actions: Sequence[str] | None = None,
+        record: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        before_id: str | None = None,
+        limit: int = 20,
+    ) -> list[AuditEntry]:
+        """The audit view, newest first."""
+        found = await self.repository.entries(
+            actor=actor, actions=actions, record=record, since=since, until=until, before_id=before_id, limit=limit
+        )
+        return [_audit_entry(document) for document in found]
+
+
+def _audit_entry(document: Mapping[str, Any]) -> AuditEntry:
+    text = bytes(document["entry"]).decode()
+    entry = json.loads(text)
+    facets = document["facets"]
+    return AuditEntry(
+        id=document["_id"],
+        at=facets["at"],
+        actor=facets["actor"],
+        action=facets["action"],
+        records=list(facets["records"]),
+        reason=entry.get("reason"),
+        source=entry.get("source") or None,
+        request=entry.get("request") or None,
+        details=text,
+    )

@@ -1,0 +1,72 @@
+"""Which fields make up which section: the layouts that associated data binds.
+
+A section's ciphertext names the number of the layout it was sealed under, and its associated data binds the
+layout's field list. A new sensitive field makes a new layout (a new number beside the old lists, which stay), so
+that nobody can pass an old ciphertext off as a new one.
+`tests/unit/keys/test_layouts.py` pins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.access.declared import RecordShape, Sensitivity
+
+CURRENT_LAYOUT = 1
+
+
+def separate(
+    shape: RecordShape, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[Sensitivity, dict[str, Any]]]:
+    """Splits a record's values into the open part and one mapping per section.
+
+    A composite's items are split field by field; `attributes` comes as {class: {key: value}}.
+    """
+    openly: dict[str, Any] = {}
+    sealed: dict[Sensitivity, dict[str, Any]] = {}
+    for name, value in values.items():
+        field = shape.by_name[name]
+        if name == "attributes":
+            for sensitivity, part in value.items():
+                if sensitivity is Sensitivity.OPEN:
+                    openly[name] = part
+                elif part:
+                    sealed.setdefault(sensitivity, {})[name] = part
+        elif name in shape.composites:
+            nested = shape.composites[name]
+            openly[name] = [
+                {f.name: item.get(f.name) for f in nested.fields if f.sensitivity is Sensitivity.OPEN}
+                for item in value or ()
+            ]
+            for sensitivity, inner in nested.sections.items():
+                if value:
+                    sealed.setdefault(sensitivity, {})[name] = [{key: item.get(key) for key in inner} for item in value]
+        elif field.sensitivity is Sensitivity.OPEN:
+            openly[name] = value
+        elif value is not None and value != []:
+            sealed.setdefault(field.sensitivity, {})[name] = value
+    return openly, sealed
+
+
+def joined(shape: RecordShape, openly: Mapping[str, Any], sections: Mapping[Sensitivity, Mapping[str, Any]]) -> dict[str, Any]:
+    """The inverse of `separate`: all values of a record, as its service works with them."""
+    values: dict[str, Any] = {}
+    for field in shape.fields:
+        name = field.name
+        if name == "attributes":
+            values[name] = {Sensitivity.OPEN: dict(openly.get(name) or {})}
+            for sensitivity, section in sections.items():
+                if section.get(name):
+                    values[name][sensitivity] = dict(section[name])
+        elif name in shape.composites:
+            items = [dict(item) for item in openly.get(name) or ()]
+            for sensitivity in shape.composites[name].sections:
+                for item, part in zip(items, sections.get(sensitivity, {}).get(name) or (), strict=False):
+                    item.update(part)
+            values[name] = items
+        elif field.sensitivity is Sensitivity.OPEN:
+            values[name] = openly.get("_id" if name == "id" else name)
+        else:
+            values[name] = sections.get(field.sensitivity, {}).get(name)
+    return values

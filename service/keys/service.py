@@ -1,0 +1,147 @@
+"""Data keys by owner, unwrapped once per epoch; sealing and opening of sections.
+
+Opening is synchronous and lazy, because masks decide field by field; therefore keys are loaded first, for a
+whole list at once (`load`), in at most one round trip.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+from bson import Binary
+
+from service.access.declared import RecordShape, Sensitivity
+from service.clock import now
+from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, open_sealed, seal
+from service.keys.repository import KeyRepository
+from service.keys.rules import CURRENT_LAYOUT, joined
+from service.storage import Database, UnitOfWork
+from service.storage.epoch import Epoch
+
+REMEMBERED_MOST = 50_000
+
+
+class Keys:
+    """Raises CiphertextError for whatever can't be opened, and KeyError for a key that no longer exists."""
+
+    def __init__(self, database: Database, encryption: KeyEncryption, epoch: Epoch) -> None:
+        self._repository = KeyRepository(database)
+        self._encryption = encryption
+        self._known: OrderedDict[str, dict[int, DataKey]] = OrderedDict()
+        epoch.on_change(self._known.clear)
+
+    async def create(self, unit: UnitOfWork, owner: str) -> DataKey:
+        """Makes an owner's first data key; it exists once the unit of work commits."""
+        material = os.urandom(32)
+        wrapped = self._encryption.wrap(material, context=_context(owner, 1))
+        await self._repository.insert(
+            unit,
+            {"_id": owner, "versions": [{"version": 1, "wrapped": Binary(wrapped), "created_at": now()}]},
+        )
+        return DataKey(owner, 1, material)
+
+    async def load(self, owners: Iterable[str]) -> None:
+        """Makes the keys of these owners ready for opening. Raises CiphertextError, KeyringError."""
+        missing = {owner for owner in owners if owner not in self._known}
+        if not missing:
+            return
+        for document in await self._repository.of_owners(missing):
+            owner = document["_id"]
+            self._known[owner] = {
+                item["version"]: DataKey(
+                    owner,
+                    item["version"],
+                    self._encryption.unwrap(bytes(item["wrapped"]), context=_context(owner, item["version"])),
+                )
+                for item in document["versions"]
+            }
+        while len(self._known) > REMEMBERED_MOST:
+            self._known.popitem(last=False)
+
+    def current(self, owner: str) -> DataKey:
+        """The newest loaded key of an owner. Raises KeyError."""
+        versions = self._known[owner]
+        return versions[max(versions)]
+
+    def versions(self, owner: str) -> Mapping[int, DataKey]:
+        """All loaded keys of an owner; empty when they were destroyed."""
+        return self._known.get(owner, {})
+
+
+def _context(owner: str, version: int) -> bytes:
+    return f"data-key/{owner}/{version}".encode()
+
+
+def seal_sections(
+    key: DataKey,
+    collection: str,
+    record: str,
+    shape: RecordShape,
+    sections: Mapping[Sensitivity, Mapping[str, Any]],
+) -> dict[str, Binary]:
+    """One ciphertext per class; an empty section is left out."""
+    return {
+        sensitivity.value: Binary(
+            seal(
+                key,
+                Binding(collection, record, sensitivity.value, shape.sections[sensitivity]),
+                CURRENT_LAYOUT,
+                orjson.dumps(section),
+            )
+        )
+        for sensitivity, section in sections.items()
+        if section
+    }
+
+
+class SealedRecord:
+    """A stored document whose sections are opened when asked for, once each."""
+
+    __slots__ = ("_collection", "_keys", "_sections", "_shape", "document")
+
+    def __init__(
+        self, document: Mapping[str, Any], collection: str, shape: RecordShape, keys: Mapping[int, DataKey]
+    ) -> None:
+        self.document = document
+        self._collection = collection
+        self._shape = shape
+        self._keys = keys
+        self._sections: dict[Sensitivity, Mapping[str, Any]] = {}
+
+    @property
+    def id(self) -> str:
+        """The record's id."""
+        return str(self.document["_id"])
+
+    def section(self, sensitivity: Sensitivity) -> Mapping[str, Any]:
+        """The section's values. Raises CiphertextError when it can't be opened."""
+        found = self._sections.get(sensitivity)
+        if found is None:
+            sealed = (self.document.get("sealed") or {}).get(sensitivity.value)
+            found = self._open(sensitivity, bytes(sealed)) if sealed else {}
+            self._sections[sensitivity] = found
+        return found
+
+    def _open(self, sensitivity: Sensitivity, sealed: bytes) -> Mapping[str, Any]:
+        def key_of(version: int) -> DataKey:
+            key = self._keys.get(version)
+            if key is None:
+                raise CiphertextError
+            return key
+
+        def binding_of(layout: int) -> Binding:
+            if layout != CURRENT_LAYOUT:
+                raise CiphertextError
+            return Binding(self._collection, self.id, sensitivity.value, self._shape.sections[sensitivity])
+
+        opened: Mapping[str, Any] = orjson.loads(open_sealed(key_of, binding_of, sealed))
+        return opened
+
+    def values(self) -> dict[str, Any]:
+        """Everything in the record, for services that change it or index it; never for an answer."""
+        sections = {Sensitivity(name): self.section(Sensitivity(name)) for name in self.document.get("sealed") or {}}
+        return joined(self._shape, self.document, sections)
