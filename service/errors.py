@@ -7,8 +7,9 @@ request. Neither text ever holds a value that somebody stored (P7).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -110,7 +111,7 @@ class Problem:
 
     code: Code
     field: str | None = None
-    params: dict[str, object] = field(default_factory=dict)
+    params: dict[str, object] = dataclasses.field(default_factory=dict)
 
     def message(self, locale: str) -> str:
         """The text for people, in one of LOCALES (any other falls back to en)."""
