@@ -1,0 +1,1 @@
+"""Templates: which further fields a customer or case has, typed, classified and versioned (R3, R33)."""

@@ -1,0 +1,83 @@
+"""Templates: remembered for one epoch, published by administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.access.actor import Caller
+from service.clock import new_id, now
+from service.errors import Code, Invalid, Problems
+from service.journal.model import Touched, Work
+from service.journal.service import Journal
+from service.storage import Database, DuplicateKey, UnitOfWork
+from service.storage.epoch import Epoch
+from service.templates.model import PREFIX, TEMPLATES, Template, TemplateOf, template_of
+from service.templates.repository import TemplateRepository
+from service.templates.rules import check_template
+
+STANDARD = "standard"
+
+
+class Templates:
+    """Reading is for everyone who is signed in; publishing is a step of the policy."""
+
+    def __init__(self, database: Database, epoch: Epoch, journal: Journal) -> None:
+        self._database = database
+        self._repository = TemplateRepository(database)
+        self._journal = journal
+        self._known: dict[str, Template] | None = None
+        epoch.on_change(self._forget)
+
+    def _forget(self) -> None:
+        self._known = None
+
+    async def _all(self) -> dict[str, Template]:
+        if self._known is None:
+            self._known = {template.id: template for template in await self._repository.every()}
+        return self._known
+
+    async def by_id(self, template_id: str) -> Template:
+        """Raises KeyError."""
+        return (await self._all())[template_id]
+
+    async def newest(self, of: TemplateOf, key: str = STANDARD) -> Template | None:
+        """The version in force."""
+        versions = [t for t in (await self._all()).values() if t.of is of and t.key == key]
+        return max(versions, key=lambda t: t.version, default=None)
+
+    async def listed(self, of: TemplateOf) -> list[Template]:
+        """The version in force of each template."""
+        newest: dict[str, Template] = {}
+        for template in (await self._all()).values():
+            if template.of is of and (template.key not in newest or newest[template.key].version < template.version):
+                newest[template.key] = template
+        return [newest[key] for key in sorted(newest)]
+
+    async def publish(self, caller: Caller, values: Mapping[str, Any]) -> Template:
+        """Publishes a new version. `values` has `of`, `key`, `label`, `fields`, `categories`, `schedule`.
+
+        Raises NotPermitted, Invalid.
+        """
+        caller.require("template.publish")
+        published = [t for t in await self._repository.every() if (t.of.value, t.key) == (values["of"], values["key"])]
+        problems = Problems()
+        check_template(values, published, problems)
+        problems.raise_if_any()
+        version = max((t.version for t in published), default=0) + 1
+        document = {**values, "_id": new_id(PREFIX), "version": version, "created_at": now()}
+
+        async def work(unit: UnitOfWork) -> None:
+            await self._repository.insert(unit, document)
+            await Epoch.raise_in(unit)
+            touched = Touched(document["_id"], version, document, collection=TEMPLATES)
+            await self._journal.append(unit, caller, Work("template.publish", (touched,)))
+
+        try:
+            await self._database.transact(work)
+        except DuplicateKey as error:
+            if error.index != "templates_version":
+                raise
+            raise Invalid.because(Code.CONFLICT, "key", current=version) from None
+        self._forget()
+        return template_of(document)
