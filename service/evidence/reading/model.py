@@ -40,14 +40,23 @@ RICH_MEDIA: Final = "RICH_MEDIA"
 SECOND_FORMAT: Final = "SECOND_FORMAT"
 NOT_EXAMINED: Final = "NOT_EXAMINED"
 PAGE_DAMAGED: Final = "PAGE_DAMAGED"
+REPAIRED: Final = "REPAIRED"
 TEXT_CUT: Final = "TEXT_CUT"
 FLAGS: Final = frozenset({
     ACTIVE_CONTENT, JAVASCRIPT, LAUNCH_ACTION, EMBEDDED_FILE, SENDING_FORM, XFA_FORM, RICH_MEDIA, SECOND_FORMAT,
-    NOT_EXAMINED, PAGE_DAMAGED, TEXT_CUT,
+    NOT_EXAMINED, PAGE_DAMAGED, REPAIRED, TEXT_CUT,
 })  # fmt: skip
 
 PAGE_CHARACTERS: Final = 100_000
 PAGE_BOXES: Final = 5_000
+
+
+class Unreadable(Exception):
+    """Raised inside the child: the document can't be read, for one of REASONS."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +116,34 @@ class ReadingResult:
     flags: frozenset[str] = field(default_factory=frozenset)
 
 
+@dataclass(slots=True)
+class Report:
+    """What the child learns about a document on the way, kept also when it proves unreadable."""
+
+    page_count: int = 0
+    flags: set[str] = field(default_factory=set)
+
+
+def bounded(page: Page) -> tuple[Page, bool]:
+    """The page within PAGE_CHARACTERS and PAGE_BOXES, and whether anything had to be cut for it."""
+    kept: list[Box] = []
+    room = PAGE_CHARACTERS
+    for box in page.boxes[:PAGE_BOXES]:
+        room -= len(box.text)
+        if room < 0:
+            break
+        kept.append(box)
+    is_cut = len(kept) < len(page.boxes) or len(page.text) > PAGE_CHARACTERS
+    return Page(page.number, page.text[:PAGE_CHARACTERS], kept, page.source, page.confidence), is_cut
+
+
 def page_to_line(page: Page) -> dict[str, object]:
-    """The page as the child writes it, shortened to PAGE_CHARACTERS and PAGE_BOXES."""
+    """The bounded page as the child writes it."""
     return {
         "page": page.number,
-        "text": page.text[:PAGE_CHARACTERS],
+        "text": page.text,
         "boxes": [[*(round(number, 4) for number in box[:4]), box.text, round(box.confidence, 3)]
-                  for box in page.boxes[:PAGE_BOXES]],
+                  for box in page.boxes],
         "source": page.source,
         "confidence": round(page.confidence, 3),
     }  # fmt: skip
@@ -126,7 +156,9 @@ def page_from_line(line: Mapping[str, object], expected_number: int) -> Page:
     if line.get("page") != expected_number or not isinstance(boxes, list) or len(boxes) > PAGE_BOXES:
         raise ValueError("not the next page")
     if source == "OCR":
-        return Page(expected_number, _text(line.get("text")), [_box(box) for box in boxes], "OCR", _share(line))
+        return Page(
+            expected_number, _text(line.get("text")), [_box(box) for box in boxes], "OCR", _share(line)
+        )
     if source == "TEXT_LAYER":
         return Page(
             expected_number, _text(line.get("text")), [_box(box) for box in boxes], "TEXT_LAYER", _share(line)
