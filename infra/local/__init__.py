@@ -72,6 +72,7 @@ class LocalServers:
         self._cache = mongo_cache_gigabytes
         self._mongod: Mongod | None = None
         self._seaweed: SeaweedFS | None = None
+        self._endpoints = Endpoints()
 
     def start(self) -> Endpoints:
         """Open the data directory and start what is wanted; returns when all of it answers.
@@ -104,6 +105,10 @@ class LocalServers:
             except ServerFailed as failure:
                 return failure
         return None
+
+    def endpoints(self) -> Endpoints:
+        """What `start` returned; empty before."""
+        return self._endpoints
 
     def pids(self) -> dict[str, int]:
         """Process ids of what runs, by `mongod` and `seaweedfs`."""
@@ -141,9 +146,10 @@ class LocalServers:
             mongod.bring_up()
         if self._wanted["objects"]:
             seaweed.wait_until_ready()
-        return Endpoints(
+        self._endpoints = Endpoints(
             mongo_url=mongod.url if self._wanted["mongo"] else "",
             s3_endpoint=seaweed.endpoint if self._wanted["objects"] else "",
             s3_access_key=secrets.s3_access_key if self._wanted["objects"] else "",
             s3_secret_key=secrets.s3_secret_key if self._wanted["objects"] else "",
         )
+        return self._endpoints
