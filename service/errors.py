@@ -173,6 +173,11 @@ class Problems:
         """Remember one problem."""
         self.found.append(Problem(code, field, params))
 
+    @staticmethod
+    def one(code: Code, field: str | None = None, **params: object) -> Problem:
+        """A single problem."""
+        return Problem(code, field, params)
+
     def raise_if_any(self) -> None:
         """Raises Invalid with everything collected."""
         if self.found:

@@ -73,7 +73,9 @@ class Caller:
 
     @property
     def reach(self) -> Reach:
-        """The rows that this actor may see at all."""
+        """The rows that this actor may see at all; the system reaches every row, and is shown nothing."""
+        if self._reach is None and self.actor is SYSTEM:
+            self._reach = Reach(every=True, owner=None, agent=None, department=None)
         if self._reach is None:
             relations = {relation for _, relation in self.policy.grants_of(self.actor.roles)}
             self._reach = Reach(

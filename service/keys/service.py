@@ -62,6 +62,10 @@ class Keys:
         while len(self._known) > REMEMBERED_MOST:
             self._known.popitem(last=False)
 
+    def remember(self, key: DataKey) -> None:
+        """A key that was just created and committed needs no reading."""
+        self._known[key.owner_id] = {key.version: key}
+
     def current(self, owner: str) -> DataKey:
         """The newest loaded key of an owner. Raises KeyError."""
         versions = self._known[owner]

@@ -1,0 +1,116 @@
+"""Record → indexed document. Pure: the one place that says what an index may hold.
+
+It holds open fields, ids for reach, names, and narrative texts without the identifiers that stand in them:
+phones, ID and registration numbers, cards and e-mail addresses are taken out before anything leaves for an
+engine (B10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from search import port
+from search.port import IndexDocument
+from service.access.declared import Sensitivity
+from service.access.identifiers import replaced
+from service.access.view import Opened
+
+NARRATIVE, NEGOTIATION, NAME = Sensitivity.NARRATIVE, Sensitivity.NEGOTIATION, Sensitivity.NAME
+
+# Which class a text field holds: a keyword is asked only of fields that the actor may search.
+CLASS_OF_TEXT: Mapping[str, Sensitivity] = {
+    port.TITLE: NARRATIVE,
+    port.WITH_CUSTOMER: NARRATIVE,
+    port.FROM_CUSTOMER: NARRATIVE,
+    port.SCAN: NARRATIVE,
+    port.INTERNAL: NEGOTIATION,
+    port.CUSTOMER_NAME: NAME,
+}
+_LAYER_FIELD = {"WITH_CUSTOMER": port.WITH_CUSTOMER, "FROM_CUSTOMER": port.FROM_CUSTOMER, "INTERNAL": port.INTERNAL}
+
+
+def without_identifiers(text: str) -> str:
+    """The text with each identifier gone, so that none reaches an index."""
+    return replaced(text, lambda _: " ")
+
+
+def _month(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).strftime("%Y-%m")
+
+
+def case_document(
+    case: Opened,
+    events: Iterable[Opened],
+    scans: Iterable[tuple[Opened, Sequence[Opened]]],
+    customer: Opened | None,
+    zone: ZoneInfo,
+) -> IndexDocument:
+    """One case with its history, the words of its scans and its customer's name."""
+    stored = case.document
+    narrative = case.section(NARRATIVE)
+    texts: dict[str, list[str]] = {name: [] for name in CLASS_OF_TEXT}
+    texts[port.TITLE].append(narrative.get("title") or "")
+    texts[port.FROM_CUSTOMER].append(narrative.get("description") or "")
+    texts[port.WITH_CUSTOMER].append(narrative.get("resolution") or "")
+    for event in events:
+        internal = event.document["layer"] == "INTERNAL"
+        text = event.section(NEGOTIATION).get("internal_text") if internal else event.section(NARRATIVE).get("text")
+        if text:
+            texts[_LAYER_FIELD[event.document["layer"]]].append(text)
+    for evidence, pages in scans:
+        texts[port.SCAN].append(evidence.section(NARRATIVE).get("file_name") or "")
+        texts[port.SCAN] += [page.section(NARRATIVE).get("text") or "" for page in pages]
+    if customer is not None:
+        texts[port.CUSTOMER_NAME].append(customer.section(NAME).get("name") or "")
+    return IndexDocument(
+        id=case.id,
+        kind="case",
+        version=stored["search_version"],
+        keywords={
+            port.NUMBER: stored["number"],
+            port.STATE: stored["state"],
+            port.DEPARTMENT: stored["department"],
+            port.CATEGORY: stored["category"],
+            port.PRODUCT: stored.get("product"),
+            port.CUSTOMER: stored["customer"],
+            port.ASSIGNEE: stored["assignee"],
+            port.MONTH: _month(stored["raised_at"], zone),
+            port.OWNER: stored["owner"],
+            port.AGENTS: [stored["assignee"]] if stored["assignee"] else [],
+            port.DEPARTMENTS: [stored["department"]],
+        },
+        dates={
+            port.RAISED_AT: stored["raised_at"],
+            port.CLOSED_AT: stored.get("closed_at"),
+            port.UPDATED_AT: stored["updated_at"],
+        },
+        texts=_clean(texts),
+    )
+
+
+def customer_document(customer: Opened) -> IndexDocument:
+    """One customer, found by part of its name."""
+    stored: Mapping[str, Any] = customer.document
+    return IndexDocument(
+        id=customer.id,
+        kind="customer",
+        version=stored["search_version"],
+        keywords={
+            port.CUSTOMER_KIND: stored["kind"],
+            port.RELATION: stored["relation"],
+            port.DEPARTMENT: stored["department"],
+            port.TAGS: stored.get("tags") or [],
+            port.OWNER: stored["owner"],
+            port.AGENTS: stored["agents"],
+            port.DEPARTMENTS: stored["departments"],
+        },
+        dates={port.UPDATED_AT: stored["updated_at"]},
+        texts=_clean({port.CUSTOMER_NAME: [customer.section(NAME).get("name") or ""]}),
+    )
+
+
+def _clean(texts: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    return {name: [without_identifiers(text) for text in values if text] for name, values in texts.items()}

@@ -1,0 +1,163 @@
+"""Journal → engine, idempotent. Reads the records as they are and upserts them under `search_version`, so order and
+repetition do no harm (P28). A new engine or mapping is a new generation, built before it answers.
+
+A change stream is only the wake-up; a poll finds what it missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from search.document import case_document, customer_document
+from search.port import EngineUnavailable, IndexDocument, SearchEngine, SearchError
+from service.cases.service import Cases
+from service.customers.service import Customers
+from service.evidence.service import EvidenceRoom
+from service.jobs.model import Job
+from service.journal.service import Journal
+
+BATCH = 200
+REBUILD = "index.rebuild"
+log = structlog.get_logger(__name__)
+
+
+class Indexer:
+    """One runs at a time; a second one does no harm."""
+
+    def __init__(
+        self,
+        engine: SearchEngine,
+        journal: Journal,
+        cases: Cases,
+        customers: Customers,
+        evidence: EvidenceRoom,
+        time_zone: str,
+    ) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._cases = cases
+        self._customers = customers
+        self._evidence = evidence
+        self._zone = ZoneInfo(time_zone)
+        self._writing = asyncio.Lock()
+
+    async def prepare(self) -> None:
+        """Makes sure that some generation answers; a first one is built from the records as they are."""
+        if await self._engine.current() is None:
+            await self.rebuild()
+
+    async def documents(self, ids: Sequence[str]) -> list[IndexDocument]:
+        """The index documents of these records as they are now."""
+        case_ids = [record for record in ids if record.startswith("cas_")]
+        customer_ids = {record for record in ids if record.startswith("cus_")}
+        cases = await self._cases.sealed_for_index(case_ids)
+        owners = {str(case.document["customer"]) for case in cases}
+        customers = await self._customers.sealed_for_index(customer_ids | owners)
+        events = await self._cases.history.sealed_for_index(case_ids)
+        scans = await self._evidence.sealed_for_index(case_ids)
+        found = [
+            case_document(
+                case,
+                events.get(case.id, ()),
+                scans.get(case.id, ()),
+                customers.get(str(case.document["customer"])),
+                self._zone,
+            )
+            for case in cases
+        ]
+        found += [customer_document(customers[record]) for record in sorted(customer_ids) if record in customers]
+        return found
+
+    async def catch_up(self) -> int:
+        """Does the index work that is due, in every generation; returns how many entries it covered."""
+        async with self._writing:
+            entries = await self._journal.repository.to_index(BATCH)
+            if not entries:
+                return 0
+            ids = list(dict.fromkeys(record for entry in entries for record in entry["progress"]["index"]))
+            documents = await self.documents(ids)
+            generations = await self._engine.generations()
+            for generation in generations:
+                await self._engine.upsert(generation, documents)
+                await self._engine.refresh(generation)
+            await self._journal.repository.index_done([entry["_id"] for entry in entries], generations)
+            return len(entries)
+
+    async def rebuild(self, progress: Callable[[int], None] | None = None) -> str:
+        """Builds a new generation beside the one that answers, swaps, and drops the older ones.
+
+        While it is built, `catch_up` writes to both, so nothing is missing after the swap.
+        """
+        former = await self._engine.generations()
+        number = 1 + max((int(name.removeprefix("g")) for name in former), default=0)
+        generation = f"g{number:06d}"
+        await self._engine.create(generation)
+        done = 0
+        for ids in (self._customers.every_id(), self._cases.every_id()):
+            async for batch in _batched(ids, BATCH):
+                async with self._writing:
+                    await self._engine.upsert(generation, await self.documents(batch))
+                done += len(batch)
+                if progress:
+                    progress(done)
+        async with self._writing:
+            await self._engine.refresh(generation)
+            await self._engine.promote(generation)
+            for name in former:
+                await self._engine.drop(name)
+        log.info("index rebuilt", generation=generation, documents=done)
+        return generation
+
+    async def rebuild_job(self, _: Job) -> None:
+        """`anjuan reindex` while a worker runs."""
+        await self.rebuild()
+
+    async def run(self, insertions: Callable[[], AsyncIterator[None]], *, poll_seconds: float = 0.2) -> None:
+        """Works until cancelled. Trouble with the engine is logged and tried again: writes go on meanwhile."""
+        wake = asyncio.Event()
+        watcher = asyncio.create_task(_watch(insertions, wake))
+        delay = poll_seconds
+        try:
+            while True:
+                wake.clear()
+                try:
+                    covered = await self.catch_up()
+                    delay = poll_seconds
+                except (SearchError, EngineUnavailable) as error:
+                    log.warning("index engine in trouble", trouble=type(error).__name__)
+                    covered, delay = 0, min(delay * 2, 10.0)
+                if not covered:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(wake.wait(), delay)
+        finally:
+            watcher.cancel()
+
+
+async def _watch(insertions: Callable[[], AsyncIterator[None]], wake: asyncio.Event) -> None:
+    while True:
+        try:
+            async for _ in insertions():
+                wake.set()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.info("change stream ended; polling", trouble=type(error).__name__)
+        await asyncio.sleep(5)
+
+
+async def _batched(ids: AsyncIterator[str], size: int) -> AsyncIterator[list[str]]:
+    batch: list[str] = []
+    async for record in ids:
+        batch.append(record)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+

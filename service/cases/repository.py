@@ -1,0 +1,166 @@
+"""Every query on cases and their events. The access filter is inside the query."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from service.access.actor import Reach
+from service.cases.model import CASES, COUNTERS, EVENTS
+from service.storage import Database, Index, UnitOfWork
+
+INDEXES = (
+    Index(CASES, (("number", 1),), "cases_number", unique=True),
+    Index(CASES, (("owner", 1), ("_id", -1)), "cases_owner"),
+    Index(CASES, (("assignee", 1), ("_id", -1)), "cases_assignee"),
+    Index(CASES, (("department", 1), ("_id", -1)), "cases_department"),
+    Index(CASES, (("customer", 1), ("_id", -1)), "cases_customer"),
+    Index(CASES, (("state", 1), ("_id", -1)), "cases_state"),
+    Index(CASES, (("updated_at", -1), ("_id", -1)), "cases_updated"),
+    Index(EVENTS, (("case", 1), ("sequence", 1)), "case_events_sequence", unique=True),
+)
+
+
+def within(reach: Reach) -> dict[str, Any]:
+    """The rows that a reach opens, as a filter. Nothing opens nothing."""
+    if reach.every:
+        return {}
+    clauses: list[dict[str, Any]] = []
+    if reach.owner:
+        clauses.append({"owner": reach.owner})
+    if reach.agent:
+        clauses.append({"assignee": reach.agent})
+    if reach.department:
+        clauses.append({"department": reach.department})
+    if not clauses:
+        return {"_id": {"$in": []}}
+    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+
+
+class CaseRepository:
+    """Documents as they are stored; opening them is the service's."""
+
+    def __init__(self, database: Database) -> None:
+        self._cases = database.collection(CASES)
+        self._events = database.collection(EVENTS)
+        self._counters = database.collection(COUNTERS)
+
+    async def next_number(self, year: int) -> int:
+        """Increasing within a year; outside any unit of work, so that nobody waits (gaps are allowed)."""
+        found = await self._counters.find_one_and_update(
+            {"_id": f"case/{year}"}, {"$inc": {"value": 1}}, upsert=True
+        )
+        return int((found or {})["value"])
+
+    async def get(self, reach: Reach, case: str) -> dict[str, Any] | None:
+        """One case within reach."""
+        return await self._cases.find_one({"_id": case, **within(reach)})
+
+    async def of_ids(self, reach: Reach, ids: Iterable[str], where: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Cases within reach that (still) match, in no order."""
+        clauses = [clause for clause in ({"_id": {"$in": list(ids)}}, within(reach), where) if clause]
+        return await self._cases.find({"$and": clauses})
+
+    async def every_of(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Cases by id whoever asks: for the indexer and the worker alone."""
+        return await self._cases.find({"_id": {"$in": list(ids)}})
+
+    async def listed(
+        self,
+        reach: Reach,
+        where: Mapping[str, Any],
+        *,
+        sort: str,
+        descending: bool,
+        after: tuple[Any, str] | None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """A page by (`sort`, id); `after` is the last one seen."""
+        direction = -1 if descending else 1
+        beyond = "$lt" if descending else "$gt"
+        clauses: list[Mapping[str, Any]] = [within(reach), where]
+        if after is not None:
+            value, last = after
+            if sort == "_id":
+                clauses.append({"_id": {beyond: last}})
+            else:
+                clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
+        filled = [clause for clause in clauses if clause]
+        query = {"$and": filled} if filled else {}
+        order: Sequence[tuple[str, int]] = (
+            [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
+        )
+        return await self._cases.find(query, sort=order, limit=limit)
+
+    async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:
+        """How many cases within reach match."""
+        return await self._cases.count({"$and": [within(reach), dict(where)]})
+
+    async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """A new case."""
+        await unit.collection(CASES).insert_one(document)
+
+    async def change(
+        self, unit: UnitOfWork, reach: Reach, case: str, guard: Mapping[str, Any], change: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Changes one case if it is within reach and the guard (version, state) holds; returns its former state,
+        or None when nothing was changed."""
+        where = {"$and": [clause for clause in ({"_id": case, **guard}, within(reach)) if clause]}
+        return await unit.collection(CASES).find_one_and_update(where, change, before=True)
+
+    async def add_event(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """One more step of the history."""
+        await unit.collection(EVENTS).insert_one(document)
+
+    async def events(
+        self, case: str, layers: Sequence[str], *, after: int | None, descending: bool, limit: int
+    ) -> list[dict[str, Any]]:
+        """A page of the history, only of these layers."""
+        where: dict[str, Any] = {"case": case, "layer": {"$in": list(layers)}}
+        if after is not None:
+            where["sequence"] = {"$lt" if descending else "$gt": after}
+        return await self._events.find(where, sort=[("sequence", -1 if descending else 1)], limit=limit)
+
+    async def event(self, event: str) -> dict[str, Any] | None:
+        """One event."""
+        return await self._events.find_one({"_id": event})
+
+    async def events_of(self, cases: Iterable[str]) -> list[dict[str, Any]]:
+        """The whole histories of some cases, in order: for the indexer alone."""
+        return await self._events.find({"case": {"$in": list(cases)}}, sort=[("case", 1), ("sequence", 1)])
+
+    async def reach_of(self, unit: UnitOfWork, customer: str) -> tuple[list[str], list[str]]:
+        """Assignees and departments of all cases of a customer, as the unit of work sees them."""
+        found = await unit.collection(CASES).aggregate(
+            [
+                {"$match": {"customer": customer}},
+                {"$group": {"_id": None, "a": {"$addToSet": "$assignee"}, "d": {"$addToSet": "$department"}}},
+            ]
+        )
+        if not found:
+            return [], []
+        return [agent for agent in found[0]["a"] if agent], found[0]["d"]
+
+    async def hand_over(self, unit: UnitOfWork, customer: str, owner: str) -> list[str]:
+        """The customer's cases get its new owner; returns their ids."""
+        cases = unit.collection(CASES)
+        ids = [document["_id"] for document in await cases.find({"customer": customer}, projection={"_id": 1})]
+        await cases.update_many({"customer": customer}, {"$set": {"owner": owner}, "$inc": {"search_version": 1}})
+        return ids
+
+    async def to_index_again(self, unit: UnitOfWork, ids: Sequence[str]) -> None:
+        """Their index documents changed, because something beside them did."""
+        await unit.collection(CASES).update_many({"_id": {"$in": list(ids)}}, {"$inc": {"search_version": 1}})
+
+    async def ids_of_customer(self, customer: str) -> list[str]:
+        """Ids of a customer's cases."""
+        return [d["_id"] for d in await self._cases.find({"customer": customer}, projection={"_id": 1})]
+
+    async def every_id(self) -> AsyncIterator[str]:
+        """All ids, oldest first: for rebuilding the index."""
+        async for document in self._cases.scan({}, sort=[("_id", 1)], projection={"_id": 1}):
+            yield document["_id"]
+
+    async def in_state(self, state: str) -> list[str]:
+        """Ids of the cases in a state."""
+        return [d["_id"] for d in await self._cases.find({"state": state}, projection={"_id": 1})]

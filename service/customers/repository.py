@@ -1,0 +1,129 @@
+"""Every query on customers. The access filter is inside the query; a caller's reach is a required argument."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from service.access.actor import Reach
+from service.customers.model import CUSTOMERS, DUPLICATES
+from service.storage import Database, Index, UnitOfWork
+
+INDEXES = (
+    Index(CUSTOMERS, (("owner", 1), ("_id", -1)), "customers_owner"),
+    Index(CUSTOMERS, (("agents", 1), ("_id", -1)), "customers_agents"),
+    Index(CUSTOMERS, (("departments", 1), ("_id", -1)), "customers_departments"),
+    Index(CUSTOMERS, (("owner", 1), ("updated_at", -1), ("_id", -1)), "customers_owner_updated"),
+    Index(CUSTOMERS, (("departments", 1), ("updated_at", -1), ("_id", -1)), "customers_departments_updated"),
+    Index(CUSTOMERS, (("updated_at", -1), ("_id", -1)), "customers_updated"),
+    Index(CUSTOMERS, (("blind.phone", 1),), "customers_phone", partial={"blind.phone": {"$exists": True}}),
+    Index(CUSTOMERS, (("blind.email", 1),), "customers_email", partial={"blind.email": {"$exists": True}}),
+    Index(CUSTOMERS, (("blind.id_number", 1),), "customers_id_number", partial={"blind.id_number": {"$exists": True}}),
+    Index(
+        CUSTOMERS,
+        (("blind.registration_number", 1),),
+        "customers_registration_number",
+        partial={"blind.registration_number": {"$exists": True}},
+    ),
+    Index(CUSTOMERS, (("unique", 1),), "customers_unique", unique=True, partial={"unique": {"$exists": True}}),
+    Index(DUPLICATES, (("department", 1), ("_id", -1)), "duplicates_department"),
+)
+
+
+def within(reach: Reach) -> dict[str, Any]:
+    """The rows that a reach opens, as a filter. Nothing opens nothing."""
+    if reach.every:
+        return {}
+    clauses: list[dict[str, Any]] = []
+    if reach.owner:
+        clauses.append({"owner": reach.owner})
+    if reach.agent:
+        clauses.append({"agents": reach.agent})
+    if reach.department:
+        clauses.append({"departments": reach.department})
+    if not clauses:
+        return {"_id": {"$in": []}}
+    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+
+
+class CustomerRepository:
+    """Documents as they are stored; opening them is the service's."""
+
+    def __init__(self, database: Database) -> None:
+        self._customers = database.collection(CUSTOMERS)
+
+    async def get(self, reach: Reach, customer: str) -> dict[str, Any] | None:
+        """One customer within reach."""
+        return await self._customers.find_one({"_id": customer, **within(reach)})
+
+    async def of_ids(self, reach: Reach, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Customers within reach, in no order."""
+        return await self._customers.find({"_id": {"$in": list(ids)}, **within(reach)})
+
+    async def listed(
+        self, reach: Reach, where: Mapping[str, Any], *, sort: str, descending: bool, after: tuple[Any, str] | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """A page by (`sort`, id); `after` is the last one seen."""
+        direction = -1 if descending else 1
+        beyond = "$lt" if descending else "$gt"
+        clauses: list[Mapping[str, Any]] = [within(reach), where]
+        if after is not None:
+            value, last = after
+            if sort == "_id":
+                clauses.append({"_id": {beyond: last}})
+            else:
+                clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
+        order: Sequence[tuple[str, int]] = (
+            [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
+        )
+        filled = [clause for clause in clauses if clause]
+        query = {"$and": filled} if len(filled) > 1 else dict(filled[0]) if filled else {}
+        return await self._customers.find(query, sort=order, limit=limit)
+
+    async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:
+        """How many customers within reach match."""
+        return await self._customers.count({"$and": [within(reach) or {}, dict(where)]})
+
+    async def any_unique(self, tokens: Sequence[bytes], but: str | None) -> bool:
+        """Whether some other customer has one of these unique values."""
+        where: dict[str, Any] = {"unique": {"$in": list(tokens)}}
+        if but:
+            where["_id"] = {"$ne": but}
+        return await self._customers.count(where, limit=1) > 0
+
+    async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """A new customer. Raises DuplicateKey for a unique value."""
+        await unit.collection(CUSTOMERS).insert_one(document)
+
+    async def change(
+        self, unit: UnitOfWork, reach: Reach, customer: str, version: int | None, change: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Changes one customer if it is within reach and (unless None) still at `version`; returns its former
+        state, or None when nothing was changed. Raises DuplicateKey."""
+        where: dict[str, Any] = {"_id": customer, **within(reach)}
+        if version is not None:
+            where["version"] = version
+        return await unit.collection(CUSTOMERS).find_one_and_update(where, change, before=True)
+
+    async def get_in(self, unit: UnitOfWork, customer: str) -> dict[str, Any] | None:
+        """The customer as the unit of work sees it (no reach: the unit has checked it)."""
+        return await unit.collection(CUSTOMERS).find_one({"_id": customer})
+
+    async def every_of(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Customers by id whoever asks: for the indexer alone."""
+        return await self._customers.find({"_id": {"$in": list(ids)}})
+
+    async def every_id(self) -> AsyncIterator[str]:
+        """All ids, oldest first: for rebuilding the index."""
+        async for document in self._customers.scan({}, sort=[("_id", 1)], projection={"_id": 1}):
+            yield document["_id"]
+
+    async def set_reach(self, unit: UnitOfWork, customer: str, reach: Mapping[str, Any]) -> None:
+        """Sets `agents`, `case_departments`, `departments` or some of them."""
+        await unit.collection(CUSTOMERS).update_one(
+            {"_id": customer}, {"$set": dict(reach), "$inc": {"search_version": 1}}
+        )
+
+    async def note_duplicate(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """Puts a probable duplicate on the supervisor's list."""
+        await unit.collection(DUPLICATES).insert_one(document)
