@@ -1,0 +1,1 @@
+"""Who is who: staff accounts, departments, passwords, sessions, access tokens."""

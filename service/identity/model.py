@@ -1,0 +1,105 @@
+"""Staff accounts and departments. Staff data is OPEN: whoever works here may see who else does.
+
+What signs somebody in (password hash, session secrets) is no field of a model, so no surface can show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any
+
+from service.access.declared import Open
+from service.access.policy import Role
+
+USERS = "users"
+SESSIONS = "sessions"
+DEPARTMENTS = "departments"
+FAILURES = "sign_in_failures"
+
+USER_PREFIX = "usr"
+SESSION_PREFIX = "ses"
+DEPARTMENT_PREFIX = "dep"
+TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
+
+# Stored beside a user, never journalled and never shown.
+PRIVATE_FIELDS = frozenset({"password", "signed_in_at"})
+
+
+class UserState(str, Enum):
+    """A disabled account keeps its history and can't sign in."""
+
+    ACTIVE = "ACTIVE"
+    DISABLED = "DISABLED"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody who works here."""
+
+    id: Annotated[str, Open("The user's id.")]
+    email: Annotated[str, Open("E-mail address in lower case; what the user signs in with.")]
+    name: Annotated[str, Open("Full name.")]
+    roles: Annotated[list[Role], Open("What the user is; never empty.")]
+    department: Annotated[str | None, Open("Id of the user's department.")]
+    locale: Annotated[str, Open("Language of texts for this user: `zh-CN` or `en`.")]
+    state: Annotated[UserState, Open("Whether the user may sign in.")]
+    version: Annotated[int, Open("Raised by every change; give it back with the next one.")]
+    created_at: Annotated[datetime, Open("When the account was made (UTC).")]
+    updated_at: Annotated[datetime, Open("When the account was last changed (UTC).")]
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """A department; a case's department is its assignee's."""
+
+    id: Annotated[str, Open("The department's id.")]
+    key: Annotated[str, Open("Short stable key, such as `after-sales`.")]
+    name: Annotated[dict[str, str], Open("Name by language: `zh-CN` and `en`.")]
+    created_at: Annotated[datetime, Open("When the department was made (UTC).")]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a sign-in or refresh gives; the refresh token works once."""
+
+    access_token: str = field(repr=False)
+    access_expires_at: datetime
+    refresh_token: str = field(repr=False)
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user just made. `initial_password` is set when it was generated; it is never told again."""
+
+    user: User
+    initial_password: str | None = field(repr=False)
+
+
+def user_of(document: Mapping[str, Any]) -> User:
+    """A stored user, without what signs them in."""
+    return User(
+        id=document["_id"],
+        email=document["email"],
+        name=document["name"],
+        roles=[Role(role) for role in document["roles"]],
+        department=document["department"],
+        locale=document["locale"],
+        state=UserState(document["state"]),
+        version=document["version"],
+        created_at=document["created_at"],
+        updated_at=document["updated_at"],
+    )
+
+
+def department_of(document: Mapping[str, Any]) -> Department:
+    """A stored department."""
+    return Department(document["_id"], document["key"], dict(document["name"]), document["created_at"])
+
+
+def journalled(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the journal may keep of a user's former state."""
+    return {name: value for name, value in document.items() if name not in PRIVATE_FIELDS}

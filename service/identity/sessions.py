@@ -1,0 +1,271 @@
+"""Sessions: signing in, rotating, ending, and telling who asks.
+
+A session is a family of refresh tokens of which only the newest is good. Whoever presents an older one has
+either stolen it or been stolen from, so the whole family ends and the epoch rises (RFC 9700 4.14.2, P10). A
+client that sends the same refresh twice, out of impatience, can't be told from a thief and loses its session
+too: clients must refresh from one place only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from service.access.actor import Actor, Caller
+from service.access.policy import Policy, Role
+from service.clock import new_id, now
+from service.errors import Code, Invalid, NotSignedIn, Problems
+from service.identity.attempts import FailedSignIns
+from service.identity.model import SESSION_PREFIX, SESSIONS, USERS, Tokens, UserState, user_of
+from service.identity.passwords import Passwords, check_password
+from service.identity.repository import IdentityRepository
+from service.identity.rules import EMAIL_LONGEST, normal_email
+from service.identity.tokens import AccessTokens, Claims, RefreshSecret, SigningKeys
+from service.journal.model import Touched, Work
+from service.journal.service import Journal
+from service.storage import Database, UnitOfWork
+from service.storage.epoch import Epoch
+
+REMEMBERED_MOST = 10_000
+
+
+class PolicySource(Protocol):
+    """Where the policy in force comes from."""
+
+    async def current(self) -> Policy:
+        """The policy, valid for the epoch that the caller refreshed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who a token belongs to, and until when that may be remembered within one epoch."""
+
+    actor: Actor
+    locale: str
+    expires: datetime
+
+
+class Sessions:
+    """See the module's docstring. `authenticate` and `caller` expect that the epoch was refreshed before."""
+
+    def __init__(
+        self,
+        database: Database,
+        signing: SigningKeys,
+        epoch: Epoch,
+        journal: Journal,
+        policies: PolicySource,
+        *,
+        issuer: str,
+        audience: str,
+        access_seconds: int,
+        refresh_days: int,
+        passwords: Passwords | None = None,
+    ) -> None:
+        self.repository = IdentityRepository(database)
+        self.passwords = passwords or Passwords()
+        self.tokens = AccessTokens(signing, issuer=issuer, audience=audience, seconds=access_seconds)
+        self._database = database
+        self._epoch = epoch
+        self._journal = journal
+        self._policies = policies
+        self._life = timedelta(days=refresh_days)
+        self._failed = FailedSignIns(database, self.repository, journal, signing, policies.current)
+        self._remembered: OrderedDict[bytes, SignedIn] = OrderedDict()
+        epoch.on_change(self._remembered.clear)
+
+    async def sign_in(self, email: str, password: str, *, source: str, request_id: str) -> Tokens:
+        """A new session. Raises Invalid INVALID_CREDENTIALS, the same and after the same work for an unknown
+        address, a wrong password and a disabled account; Refused THROTTLED when too many are waiting."""
+        await self._failed.journal_due()
+        address = normal_email(email)
+        user = await self.repository.user_by_email(address) if address else None
+        right = await self.passwords.verify(user["password"] if user else None, password)
+        tokens = None
+        if user is not None and right and user["state"] == UserState.ACTIVE:
+            tokens = await self._open_session(user, password, source, request_id)
+        if tokens is None:
+            given = address or str(email)[:EMAIL_LONGEST].strip().lower()
+            await self._failed.count(given, user["_id"] if user else None, source)
+            raise Invalid.because(Code.INVALID_CREDENTIALS)
+        return tokens
+
+    async def _open_session(
+        self, user: dict[str, Any], password: str, source: str, request_id: str
+    ) -> Tokens | None:
+        former = user["password"]
+        outdated = self.passwords.is_outdated(former)
+        encoded = await self.passwords.hash(password) if outdated else former
+        at, session, refresh = now(), new_id(SESSION_PREFIX), RefreshSecret.fresh()
+        family, turn = refresh.hashes()
+        document = {
+            "_id": session,
+            "user": user["_id"],
+            "family_hash": family,
+            "turn_hash": turn,
+            "version": 1,
+            "created_at": at,
+            "refreshed_at": at,
+            "expires_at": at + self._life,
+            "ended_at": None,
+            "ended_because": None,
+        }
+        caller = await self._caller_for(user, session, source, request_id)
+        entry = Work("session.start", (Touched(session, 1, document, collection=SESSIONS),), repeatable=False)
+
+        async def work(unit: UnitOfWork) -> bool:
+            changes = {"password": encoded, "signed_in_at": at}
+            if await self.repository.replace_password(unit, user["_id"], former, changes) is None:
+                return False  # disabled, or the password changed, since it was read
+            await self.repository.insert_session(unit, dict(document))
+            await self._journal.append(unit, caller, entry)
+            return True
+
+        return self._tokens(user, session, refresh) if await self._database.transact(work) else None
+
+    async def refresh(self, refresh_token: str, *, source: str, request_id: str) -> Tokens:
+        """The session's next tokens; the given one is spent. Raises Invalid INVALID_SESSION for an unknown,
+        expired or ended session, and for a spent token, which ends its session in every process."""
+        given = RefreshSecret.read(refresh_token)
+        if given is None:
+            raise Invalid.because(Code.INVALID_SESSION)
+        successor = given.successor()
+
+        async def work(unit: UnitOfWork) -> Tokens | None:
+            at, (family, turn) = now(), given.hashes()
+            _, next_turn = successor.hashes()
+            changes = {"turn_hash": next_turn, "refreshed_at": at, "expires_at": at + self._life}
+            session = await self.repository.turn_session(unit, family, turn, at, changes)
+            if session is None:
+                await self._end_reused(unit, family, at, source, request_id)
+                return None
+            user = await self.repository.user(session["user"], unit)
+            if user is None or user["state"] != UserState.ACTIVE:
+                raise Invalid.because(Code.INVALID_SESSION)
+            caller = await self._caller_for(user, session["_id"], source, request_id)
+            await self._journal.append(unit, caller, _session_work("session.refresh", session))
+            return self._tokens(user, session["_id"], successor)
+
+        tokens = await self._database.transact(work)
+        if tokens is None:
+            raise Invalid.because(Code.INVALID_SESSION)
+        return tokens
+
+    async def _end_reused(
+        self, unit: UnitOfWork, family: bytes, at: datetime, source: str, request_id: str
+    ) -> None:
+        session = await self.repository.end_family(unit, family, at, "REUSE")
+        if session is None:
+            return
+        await Epoch.raise_in(unit)
+        holder = Actor(session["user"], "", frozenset(), None, session["_id"])
+        caller = Caller(holder, await self._policies.current(), request_id, source)
+        await self._journal.append(unit, caller, _session_work("session.reuse", session))
+
+    async def sign_out(self, caller: Caller) -> None:
+        """Ends the caller's session: its access tokens die at the next request, in every process."""
+        session = caller.actor.session
+        if session is None:
+            return
+
+        async def work(unit: UnitOfWork) -> None:
+            ended = await self.repository.end_session(unit, session, now(), "SIGN_OUT")
+            if ended is not None:
+                await Epoch.raise_in(unit)
+                await self._journal.append(unit, caller, _session_work("session.end", ended))
+
+        await self._database.transact(work)
+
+    async def change_password(self, caller: Caller, current: str, new: str) -> None:
+        """Replaces the caller's own password and ends all their other sessions. Raises Invalid:
+        INVALID_CREDENTIALS for `currentPassword` (counted as a failed sign-in); WEAK_PASSWORD, TOO_LONG … for
+        `newPassword`."""
+        user = await self.repository.user(caller.actor.id)
+        if user is None:
+            raise NotSignedIn
+        former = user["password"]
+        if not await self.passwords.verify(former, current):
+            await self._failed.count(user["email"], user["_id"], caller.source)
+            raise Invalid.because(Code.INVALID_CREDENTIALS, "currentPassword")
+        problems = Problems()
+        check_password(problems, new, user["email"], "newPassword")
+        problems.raise_if_any()
+        encoded = await self.passwords.hash(new)
+
+        async def work(unit: UnitOfWork) -> None:
+            changed = await self.repository.replace_password(unit, user["_id"], former, {"password": encoded})
+            if changed is None:
+                raise Invalid.because(Code.INVALID_CREDENTIALS, "currentPassword")
+            await self.repository.end_sessions(unit, user["_id"], now(), "PASSWORD", but=caller.actor.session)
+            await Epoch.raise_in(unit)
+            touched = Touched(user["_id"], changed["version"], None, collection=USERS, changed=("password",))
+            await self._journal.append(unit, caller, Work("user.change_password", (touched,)))
+
+        await self._database.transact(work)
+
+    async def authenticate(self, token: str) -> Actor:
+        """Who the token belongs to, with the roles and department of this moment. Raises NotSignedIn."""
+        return (await self._signed_in(token)).actor
+
+    async def caller(self, token: str, *, request_id: str, source: str, locale: str | None = None) -> Caller:
+        """One request of whoever the token belongs to; `locale` None means the user's own. Raises
+        NotSignedIn."""
+        found = await self._signed_in(token)
+        policy = await self._policies.current()
+        return Caller(found.actor, policy, request_id, source, locale or found.locale, found.expires)
+
+    async def _signed_in(self, token: str) -> SignedIn:
+        if not isinstance(token, str) or not token.isascii():
+            raise NotSignedIn
+        key = hashlib.sha256(token.encode()).digest()
+        found = self._remembered.get(key)
+        if found is not None:
+            if now() < found.expires:
+                self._remembered.move_to_end(key)
+                return found
+            del self._remembered[key]
+            raise NotSignedIn
+        epoch = self._epoch.value
+        found = await self._read_signed_in(self.tokens.verify(token))
+        # What was read while the epoch rose may be older than the revocation: it is not remembered.
+        if epoch == self._epoch.value:
+            self._remembered[key] = found
+            if len(self._remembered) > REMEMBERED_MOST:
+                self._remembered.popitem(last=False)
+        return found
+
+    async def _read_signed_in(self, claims: Claims) -> SignedIn:
+        user = await self.repository.signed_in(claims.session, claims.user, now())
+        if user is None:
+            raise NotSignedIn
+        return SignedIn(_actor(user, claims.session), user["locale"], claims.expires)
+
+    async def journal_failures(self) -> int:
+        """Journals failed sign-ins of minutes that are over; to be called now and then by a worker."""
+        return await self._failed.journal_due()
+
+    async def _caller_for(self, user: dict[str, Any], session: str, source: str, request_id: str) -> Caller:
+        policy = await self._policies.current()
+        return Caller(_actor(user, session), policy, request_id, source, user["locale"])
+
+    def _tokens(self, user: dict[str, Any], session: str, refresh: RefreshSecret) -> Tokens:
+        access, expires = self.tokens.issue(user["_id"], session)
+        return Tokens(access, expires, refresh.text(), user_of(user))
+
+    def close(self) -> None:
+        """Ends the hashing threads."""
+        self.passwords.close()
+
+
+def _actor(user: dict[str, Any], session: str) -> Actor:
+    roles = frozenset(Role(role) for role in user["roles"])
+    return Actor(user["_id"], user["name"], roles, user["department"], session)
+
+
+def _session_work(action: str, session: dict[str, Any]) -> Work:
+    touched = Touched(session["_id"], session["version"], session, collection=SESSIONS)
+    return Work(action, (touched,), repeatable=False)
