@@ -405,23 +405,26 @@ class Cases:
         case: str,
         step: Step,
         document: Mapping[str, Any],
-        template: Template,
+        template: Template | None,
         changes: Mapping[str, Any],
         event: NewEvent,
         *,
         right: str,
         appended: bool = False,
+        first: Sequence[Touched] = (),
         others: Sequence[Touched] = (),
         repeatable: bool = True,
     ) -> dict[str, Any] | None:
         """Writes a step inside a unit of work and returns the case after it; None when the guard failed.
 
-        An appended step (a note, a communication, a file) does not move `version`: it disturbs nobody's edit.
+        An appended step (a note, a communication, a file) does not move `version`: it disturbs nobody's edit, and
+        needs no template. `first` is what the step is about, where that is not the case: a repeat finds it.
         """
         at, state = now(), CaseState(document["state"])
         reached = next_state(step, state)
         written: dict[str, Any] = {**changes, "state": reached.value, "updated_at": at, "updated_by": caller.actor.id}
         if not appended:
+            assert template is not None  # noqa: S101 - only appended steps come without one
             by = document["archived_by"] if step is Step.SEAL else caller.actor.id
             written["nodes"] = stamped(document["nodes"], step, template, self._calendar, at, by)
         guard: dict[str, Any] = {"state": state.value}
@@ -441,7 +444,7 @@ class Cases:
         index = (case, before["customer"]) if step is Step.ASSIGN else (case,)
         work = Work(
             right if step is not Step.RETURN else "case.return",
-            (touched, added, *others),
+            (*first, touched, added, *others),
             index=index,
             repeatable=repeatable,
         )

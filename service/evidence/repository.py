@@ -1,0 +1,134 @@
+"""Every query on evidence and its pages.
+
+Evidence has no reach of its own: who may see it is who may see its case, or its customer where it has no case. The
+service asks for that parent first, with the access filter inside that query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from service.evidence.model import EVIDENCE, PAGES, EvidenceState, TextState
+from service.storage import Database, Index, UnitOfWork
+
+INDEXES = (
+    Index(EVIDENCE, (("case", 1), ("_id", 1)), "evidence_case"),
+    Index(EVIDENCE, (("customer", 1), ("_id", 1)), "evidence_customer"),
+    Index(EVIDENCE, (("expires_at", 1),), "evidence_pending", partial={"state": EvidenceState.PENDING.value}),
+    Index(EVIDENCE, (("registered_at", 1),), "evidence_waiting", partial={"text_state": TextState.WAITING.value}),
+    Index(PAGES, (("evidence", 1), ("number", 1)), "evidence_pages_number", unique=True),
+)
+
+
+class EvidenceRepository:
+    """Documents as they are stored; opening them is the service's."""
+
+    def __init__(self, database: Database) -> None:
+        self._evidence = database.collection(EVIDENCE)
+        self._pages = database.collection(PAGES)
+
+    async def get(self, evidence: str) -> dict[str, Any] | None:
+        """One document; the caller of this method checks the parent."""
+        return await self._evidence.find_one({"_id": evidence})
+
+    async def of_ids(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Some documents, in no order; the caller of this method checks the parents."""
+        return await self._evidence.find({"_id": {"$in": list(ids)}})
+
+    async def of_parent(
+        self, field: str, parent: str, *, after: str | None, limit: int, withdrawn: bool
+    ) -> list[dict[str, Any]]:
+        """A page of a case's or (`field` "customer") of a customer's own evidence, oldest first."""
+        where: dict[str, Any] = {field: parent}
+        if field == "customer":
+            where["case"] = None
+        if after is not None:
+            where["_id"] = {"$gt": after}
+        if not withdrawn:
+            where["withdrawn_at"] = None
+        return await self._evidence.find(where, sort=[("_id", 1)], limit=limit)
+
+    async def of_cases(self, cases: Iterable[str], *, withdrawn: bool) -> list[dict[str, Any]]:
+        """All evidence of some cases, oldest first."""
+        where: dict[str, Any] = {"case": {"$in": list(cases)}}
+        if not withdrawn:
+            where["withdrawn_at"] = None
+        return await self._evidence.find(where, sort=[("_id", 1)])
+
+    async def pages(self, evidence: Iterable[str]) -> list[dict[str, Any]]:
+        """All pages of some evidence, in order."""
+        return await self._pages.find(
+            {"evidence": {"$in": list(evidence)}}, sort=[("evidence", 1), ("number", 1)]
+        )
+
+    async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """A newly registered one."""
+        await unit.collection(EVIDENCE).insert_one(document)
+
+    async def change(
+        self, unit: UnitOfWork, evidence: str, guard: Mapping[str, Any], change: Mapping[str, Any]
+    ) -> dict[str, Any] | None:
+        """Changes one if the guard (version, state, claim) holds; returns its former state, else None."""
+        where = {"_id": evidence, **guard}
+        return await unit.collection(EVIDENCE).find_one_and_update(where, change, before=True)
+
+    async def claim(self, evidence: str, at: datetime, upload: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Takes the upload for one PUT, unless another holds it; returns the former state, or None."""
+        where = {
+            "_id": evidence,
+            "state": EvidenceState.PENDING.value,
+            "expires_at": {"$gt": at},
+            "withdrawn_at": None,
+            "$or": [{"upload": None}, {"upload.until": {"$lte": at}}],
+        }
+        return await self._evidence.find_one_and_update(where, {"$set": {"upload": dict(upload)}}, before=True)
+
+    async def extend_claim(self, evidence: str, token: str, until: datetime) -> bool:
+        """Keeps a long upload's claim; False when it was lost."""
+        where = {"_id": evidence, "upload.token": token}
+        return await self._evidence.update_one(where, {"$set": {"upload.until": until}}) == 1
+
+    async def release(self, evidence: str, token: str) -> None:
+        """Gives a claim back, so that the client may try again."""
+        await self._evidence.update_one({"_id": evidence, "upload.token": token}, {"$unset": {"upload": ""}})
+
+    async def expired(self, at: datetime, limit: int) -> list[dict[str, Any]]:
+        """Announced files whose time has passed and that nobody is sending just now."""
+        where = {
+            "state": EvidenceState.PENDING.value,
+            "expires_at": {"$lte": at},
+            "$or": [{"upload": None}, {"upload.until": {"$lte": at}}],
+        }
+        return await self._evidence.find(where, sort=[("expires_at", 1)], limit=limit)
+
+    async def unsettled(self, case: str, at: datetime) -> list[str]:
+        """Ids of a case's evidence whose bytes are awaited or whose text is being read."""
+        where = {
+            "case": case,
+            "withdrawn_at": None,
+            "$or": [
+                {"state": EvidenceState.PENDING.value, "expires_at": {"$gt": at}},
+                {"state": EvidenceState.PENDING.value, "upload.until": {"$gt": at}},
+                {"state": EvidenceState.STORED.value, "text_state": TextState.WAITING.value},
+            ],
+        }
+        return [d["_id"] for d in await self._evidence.find(where, sort=[("_id", 1)], projection={"_id": 1})]
+
+    async def waiting(self) -> int:
+        """How many texts are still to be read."""
+        return await self._evidence.count({"text_state": TextState.WAITING.value, "withdrawn_at": None})
+
+    async def note_retention(self, evidence: str, mode: str, until: datetime) -> None:
+        """What the object store says of the lock; the archive's entry accompanies it."""
+        await self._evidence.update_one(
+            {"_id": evidence}, {"$set": {"retention_mode": mode, "retained_until": until}}
+        )
+
+    async def replace_pages(self, unit: UnitOfWork, evidence: str, pages: Sequence[dict[str, Any]]) -> None:
+        """The text as it was read last, instead of any earlier reading."""
+        stored = unit.collection(PAGES)
+        await stored.delete_many({"evidence": evidence})
+        if pages:
+            await stored.insert_many(pages)
