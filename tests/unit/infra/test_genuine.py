@@ -257,6 +257,14 @@ class TestWhichEngine:
         monkeypatch.setenv("PATH", str(tmp_path))
         with engines.running_elasticsearch() as server, engines.running_minio() as store:
             assert (server.kind, store) == ("emulator", None)
+            with Elasticsearch(server.url) as client:
+                client.indices.create(index=INDEX, mappings=MAPPING)
+                assert [item["status"] for item in put_cases(client, ("cas_1", 2, "货延 延迟", "OPEN"))] == [
+                    201
+                ]
+                assert [item["status"] for item in put_cases(client, ("cas_1", 1, "延迟", "OPEN"))] == [409]
+                found = client.search(index=INDEX, query={"match_phrase": {"title": "货延 延迟"}})
+                assert [hit["_id"] for hit in found["hits"]["hits"]] == ["cas_1"]
         header = engines.engines_report_header()
         assert header[0].startswith("elasticsearch: emulator, osmem-server ")
         assert header[1] == "minio: none (no go)"
