@@ -46,13 +46,13 @@ def make_customers(seed: int, count: int) -> list[DemoCustomer]:
 
 def _customer(dice: Dice, index: int, phones: _Phones, taken: set[str]) -> DemoCustomer:
     department = dice.weighted(list(_DEPARTMENT_SHARES), list(_DEPARTMENT_SHARES.values()))
-    city, district, county = dice.one(_REGIONS[department])
+    city, district = dice.one(_REGIONS[department])
     # The first customers are companies, so that a group's parent stands before its subsidiaries.
     organisation = index < 10 or department == "key-accounts" or dice.chance(0.62)
     owner = dice.one(having("ACCOUNT_MANAGER", department)).email
     opened = _OPENED_FROM + timedelta(days=dice.whole(0, _OPENED_DAYS), minutes=dice.whole(0, 480))
     make = _organisation if organisation else _person
-    parts = make(dice, index, city, district, county, phones, taken)
+    parts = make(dice, index, city, district, phones, taken)
     relation = dice.weighted(("CUSTOMER", "PARTNER", "PROSPECT"), (86, 8, 6))
     return DemoCustomer(
         relation=relation,
@@ -76,11 +76,11 @@ def _name_of_company(dice: Dice, city: str, taken: set[str]) -> tuple[str, str, 
 
 
 def _organisation(
-    dice: Dice, index: int, city: str, district: str, county: str, phones: _Phones, taken: set[str]
+    dice: Dice, index: int, city: str, district: str, phones: _Phones, taken: set[str]
 ) -> dict[str, Any]:
     name, _, industry = _name_of_company(dice, city, taken)
     mail = f"c{index + 1:04d}.example.com"
-    contacts = []
+    contacts: list[dict[str, str]] = []
     for title in dice.some(_NAMES["titles"], dice.weighted((1, 2, 3), (35, 45, 20))):
         contact = {"name": person_name(dice)[0], "title": title, "phone": phones.next()}
         if dice.chance(0.7):
@@ -121,7 +121,7 @@ def _organisation(
 
 
 def _person(
-    dice: Dice, index: int, city: str, district: str, county: str, phones: _Phones, taken: set[str]
+    dice: Dice, index: int, city: str, district: str, phones: _Phones, taken: set[str]
 ) -> dict[str, Any]:
     name, _ = person_name(dice)
     phone = phones.next()
@@ -131,7 +131,7 @@ def _person(
     if dice.chance(0.5):
         channels.append({"kind": "WECHAT", "value": f"wx_demo{index + 1:05d}", "label": "微信"})
     identity: tuple[dict[str, str], ...] = ()
-    born = _born(dice)
+    born, county = _born(dice), dice.one(_NAMES["birthplaces"])
     if dice.chance(0.8):
         number = numbers.id_card(county, born)
         while number in taken:
@@ -152,7 +152,9 @@ def _person(
         "name": name,
         "channels": tuple(channels),
         "identity_numbers": identity,
-        "addresses": ({"label": "住址", "text": f"{district}{dice.one(_NAMES['towns'])}{dice.whole(1, 300)}号{home}"},),
+        "addresses": (
+            {"label": "住址", "text": f"{district}{dice.one(_NAMES['towns'])}{dice.whole(1, 300)}号{home}"},
+        ),
         "bank_accounts": tuple(accounts),
         "contacts": (),
         "date_of_birth": born.isoformat() if identity or dice.chance(0.3) else None,

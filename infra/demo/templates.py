@@ -62,10 +62,17 @@ CUSTOMER_TEMPLATE: dict[str, Any] = {
     "key": STANDARD,
     "label": _label("标准客户档案", "Standard customer file"),
     "fields": [
-        _field("industry", "CHOICE", "所属行业", "Industry", required_at="CREATE", choices=choices(INDUSTRIES)),
+        _field(
+            "industry", "CHOICE", "所属行业", "Industry", required_at="CREATE", choices=choices(INDUSTRIES)
+        ),
         _field("tier", "CHOICE", "客户等级", "Tier", choices=choices(TIERS)),
         _field(
-            "contract_number", "TEXT", "框架合同编号", "Framework contract", pattern=r"QY-KJ-\d{4}-\d{5}", unique=True
+            "contract_number",
+            "TEXT",
+            "框架合同编号",
+            "Framework contract",
+            pattern=r"QY-KJ-\d{4}-\d{5}",
+            unique=True,
         ),
         _field("contract_until", "DATE", "合同到期日", "Contract until"),
         _field("on_site_service", "BOOLEAN", "含上门服务", "On-site service included"),
@@ -80,9 +87,7 @@ CUSTOMER_TEMPLATE: dict[str, Any] = {
 }
 
 _CASE_FIELDS = [
-    _field(
-        "order_number", "TEXT", "订单号", "Order number", required_at="RAISE", pattern=r"QY\d{6}-\d{5}", unique=False
-    ),
+    _field("order_number", "TEXT", "订单号", "Order number", required_at="RAISE", pattern=r"QY\d{6}-\d{5}"),
     _field("product_model", "TEXT", "产品型号", "Product model", required_at="RAISE"),
     _field("product_serial", "TEXT", "出厂编号", "Serial number", pattern=r"[A-Z0-9]{10,20}"),
     _field("quantity", "NUMBER", "涉及数量", "Quantity"),
