@@ -1,0 +1,152 @@
+"""Sealed sections: small ciphertexts, one per record and class, under an owner's data key.
+
+The format is documented byte by byte in `service.crypto`. Opening is on the path of every read, so whatever
+can be computed once is: the derived key and commitment per class, the encoded part of a binding that is
+the same for all records of a collection.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+from hmac import compare_digest
+from typing import NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from service.crypto.derivation import COMMITMENT_SIZE, KEY_SIZE, NONCE_SIZE, TAG_SIZE, derive
+from service.crypto.errors import CiphertextError
+
+SECTION_FORMAT = 1
+MOST_VERSIONS = 0xFFFF_FFFF
+MOST_LAYOUTS = 0xFFFF
+
+_HEADER = struct.Struct(f">BIH{COMMITMENT_SIZE}s")
+_HEADER_AND_NONCE = struct.Struct(f">BIH{COMMITMENT_SIZE}s{NONCE_SIZE}s")
+_LENGTH = struct.Struct(">I")
+_VERSION = struct.Struct(">BI")
+_HEADER_SIZE = _HEADER.size
+_BODY = _HEADER_AND_NONCE.size
+_SMALLEST = _BODY + TAG_SIZE
+
+
+class Binding(NamedTuple):
+    """Where a section belongs; a ciphertext opens there and nowhere else.
+
+    `fields` is the section's field list under the layout it was sealed with, in a fixed order.
+    """
+
+    collection: str
+    record_id: str
+    section: str
+    fields: tuple[str, ...]
+
+
+class DataKey:
+    """One version of an owner's data key: 32 bytes, from which each class gets its own AES-256 key.
+
+    Safe limits: the random 96-bit nonces allow 2^32 seals a class and version (NIST SP 800-38D, 8.3).
+    Raises ValueError for material that isn't 32 bytes and for a version outside 1 … 2^32-1.
+    """
+
+    __slots__ = ("_classes", "_material", "owner_id", "version")
+
+    def __init__(self, owner_id: str, version: int, material: bytes) -> None:
+        if len(material) != KEY_SIZE:
+            raise ValueError("a data key has 32 bytes")
+        if not 1 <= version <= MOST_VERSIONS:
+            raise ValueError("a data key's version is between 1 and 2^32-1")
+        self.owner_id = owner_id
+        self.version = version
+        self._material = bytes(material)
+        self._classes: dict[str, tuple[AESGCM, bytes]] = {}
+
+    def __repr__(self) -> str:
+        return f"DataKey({self.owner_id!r}, {self.version}, …)"
+
+    def of_class(self, name: str) -> tuple[AESGCM, bytes]:
+        """The cipher of a class and the 16-byte commitment to its key; made once and kept."""
+        found = self._classes.get(name)
+        if found is None:
+            found = (
+                AESGCM(derive(self._material, f"anjuan/section-key/1/{name}")),
+                derive(self._material, f"anjuan/section-commitment/1/{name}", COMMITMENT_SIZE),
+            )
+            self._classes[name] = found
+        return found
+
+
+def seal(key: DataKey, binding: Binding, layout: int, plaintext: bytes) -> bytes:
+    """The section's ciphertext, 51 bytes longer than the plaintext, under a fresh random nonce.
+
+    `layout` is the number (0 … 65535) of the field list that `binding.fields` spells out.
+    Raises ValueError for a layout outside its range.
+    """
+    if not 0 <= layout <= MOST_LAYOUTS:
+        raise ValueError("a layout's number is between 0 and 65535")
+    cipher, commitment = key.of_class(binding.section)
+    header = _HEADER.pack(SECTION_FORMAT, key.version, layout, commitment)
+    nonce = os.urandom(NONCE_SIZE)
+    return header + nonce + cipher.encrypt(nonce, plaintext, _associated_data(header, binding))
+
+
+def open_sealed(
+    key_of_version: Callable[[int], DataKey], binding_of_layout: Callable[[int], Binding], sealed: bytes
+) -> bytes:
+    """The plaintext of a section.
+
+    `key_of_version` and `binding_of_layout` answer for the numbers in the header; a LookupError from either
+    is a refusal like any other. Raises CiphertextError.
+    """
+    try:
+        form, version, layout, commitment, nonce = _HEADER_AND_NONCE.unpack_from(sealed)
+        if form == SECTION_FORMAT:
+            binding = binding_of_layout(layout)
+            cipher, expected = key_of_version(version).of_class(binding.section)
+            # Before decrypting: AES-GCM alone lets one ciphertext open under two keys
+            # (Dodis, Grubbs, Ristenpart, Woodage 2018; Albertini et al. 2022).
+            if compare_digest(commitment, expected):
+                return cipher.decrypt(nonce, sealed[_BODY:], _associated_data(sealed[:_HEADER_SIZE], binding))
+    except (InvalidTag, LookupError, struct.error):
+        pass
+    raise CiphertextError
+
+
+def peek_key_version(sealed: bytes) -> int:
+    """The key version in the header, unauthenticated: fit for choosing keys to load, for nothing else.
+
+    Raises CiphertextError for what isn't a sealed section.
+    """
+    if len(sealed) < _SMALLEST:
+        raise CiphertextError
+    form, version = _VERSION.unpack_from(sealed)
+    if form != SECTION_FORMAT:
+        raise CiphertextError
+    return int(version)
+
+
+def _associated_data(header: bytes, binding: Binding) -> bytes:
+    collection, record_id, section, fields = binding
+    record = record_id.encode()
+    return header + _encoded_place(collection, section, fields) + _LENGTH.pack(len(record)) + record
+
+
+@lru_cache(maxsize=4096)
+def _encoded_place(collection: str, section: str, fields: tuple[str, ...]) -> bytes:
+    """Everything of a binding but the record: the same for all records of a collection, so encoded once."""
+    return b"".join(
+        [
+            _length_prefixed(collection),
+            _length_prefixed(section),
+            _LENGTH.pack(len(fields)),
+            *map(_length_prefixed, fields),
+        ]
+    )
+
+
+def _length_prefixed(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTH.pack(len(encoded)) + encoded

@@ -1,0 +1,196 @@
+"""The keyring: the few secrets from which everything else is protected.
+
+A JSON object, in a file of mode 0600 or in the environment:
+
+    {"format": 1,
+     "current": "kek-…", "encryption_keys": [{"id", "key": base64 of 32 bytes, "created": RFC 3339}],
+     "root_secret": base64 of 32 bytes,
+     "signing_current": "sig-…", "signing_keys": [{"kid", "private": base64 of 32 bytes, Ed25519 (RFC 8032)}]}
+
+Older keys stay, to unwrap and verify; only the current ones wrap and sign.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from service.clock import now
+from service.crypto.derivation import KEY_SIZE, derive
+from service.crypto.errors import KeyringError, UnknownKeyError
+from service.crypto.files import create_private_file, read_private_file
+from service.crypto.wrapping import WrappingKey, peek_key_id
+
+KEYRING_FORMAT = 1
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+class KeyEncryption(Protocol):
+    """Wraps data keys under a key that never leaves its holder: the keyring, or an outside key service.
+
+    `unwrap(wrap(key, context=c), context=c) == key`; with another context, or one byte of `wrapped` changed,
+    `unwrap` raises CiphertextError.
+    """
+
+    def wrap(self, data_key: bytes, *, context: bytes) -> bytes:
+        """The 32-byte `data_key` encrypted and bound to `context`."""
+        ...
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        """The 32-byte data key. Raises CiphertextError, KeyringError."""
+        ...
+
+
+class Keyring:
+    """Key-encryption keys, one root secret, signing keys. Never changed once loaded; safe between threads."""
+
+    def __init__(
+        self,
+        *,
+        encryption_keys: Mapping[str, bytes],
+        current: str,
+        root_secret: bytes,
+        signing_keys: Mapping[str, Ed25519PrivateKey],
+        signing_current: str,
+    ) -> None:
+        self._wrapping = {key_id: WrappingKey(key_id, key) for key_id, key in encryption_keys.items()}
+        if current not in self._wrapping:
+            raise KeyringError(f"the keyring's current key {current!r} is not among its encryption keys")
+        if signing_current not in signing_keys:
+            raise KeyringError(f"the keyring's current key {signing_current!r} is not among its signing keys")
+        self._current = current
+        self._root_secret = root_secret
+        self._secrets: dict[str, bytes] = {}
+        self._signing_current = signing_current
+        self._signing = dict(signing_keys)
+        self._verification: Mapping[str, Ed25519PublicKey] = MappingProxyType(
+            {kid: private.public_key() for kid, private in signing_keys.items()}
+        )
+
+    def __repr__(self) -> str:
+        return f"Keyring(current={self._current!r}, signing_current={self._signing_current!r}, …)"
+
+    @classmethod
+    def create(cls, path: Path) -> Keyring:
+        """Makes a new keyring file of mode 0600; it appears whole or not at all.
+
+        Raises KeyringError when there is already one: it is never overwritten, since what it protects would be
+        lost with it.
+        """
+        text = _generated()
+        create_private_file(path, text)
+        return cls.from_json(text)
+
+    @classmethod
+    def load(cls, path: Path) -> Keyring:
+        """Reads a keyring file. Raises KeyringError, also when anybody but its owner may read it."""
+        text = read_private_file(path)
+        try:
+            return cls.from_json(text)
+        except KeyringError as error:
+            raise KeyringError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_json(cls, text: str) -> Keyring:
+        """Reads a keyring from text (the environment). Raises KeyringError, without a value in its text."""
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            raise KeyringError("the keyring is not JSON; restore it from its backup") from None
+        if not isinstance(parsed, dict) or parsed.get("format") != KEYRING_FORMAT:
+            raise KeyringError(f"the keyring is not of format {KEYRING_FORMAT}")
+        signing_keys = _keys_by_id(parsed, "signing_keys", "kid", "private")
+        return cls(
+            encryption_keys=_keys_by_id(parsed, "encryption_keys", "id", "key"),
+            current=str(parsed.get("current")),
+            root_secret=_decoded(parsed.get("root_secret"), "root_secret"),
+            signing_keys={
+                kid: Ed25519PrivateKey.from_private_bytes(key) for kid, key in signing_keys.items()
+            },
+            signing_current=str(parsed.get("signing_current")),
+        )
+
+    def secret(self, purpose: str) -> bytes:
+        """32 bytes for one purpose ("cursor", "blind/phone"), unrelated to those of any other purpose."""
+        found = self._secrets.get(purpose)
+        if found is None:
+            found = self._secrets[purpose] = derive(self._root_secret, f"anjuan/secret/1/{purpose}")
+        return found
+
+    def wrap(self, data_key: bytes, *, context: bytes) -> bytes:
+        """The 32-byte `data_key` under the current key, bound to `context`. Raises ValueError for another size."""
+        return self._wrapping[self._current].wrap(data_key, context)
+
+    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
+        """The data key. Raises CiphertextError; UnknownKeyError (a KeyringError too) names a key id not held."""
+        key_id = peek_key_id(wrapped)
+        key = self._wrapping.get(key_id)
+        if key is None:
+            raise UnknownKeyError(key_id)
+        return key.unwrap(wrapped, context)
+
+    def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
+        """The current signing key and its id."""
+        return self._signing_current, self._signing[self._signing_current]
+
+    def verification_keys(self) -> Mapping[str, Ed25519PublicKey]:
+        """All public keys by id, the former ones too. Read-only."""
+        return self._verification
+
+
+def _generated() -> str:
+    encryption_id = f"kek-{secrets.token_hex(6)}"
+    signing_id = f"sig-{secrets.token_hex(6)}"
+    return json.dumps(
+        {
+            "format": KEYRING_FORMAT,
+            "current": encryption_id,
+            "encryption_keys": [{"id": encryption_id, "key": _random_text(), "created": now().isoformat()}],
+            "root_secret": _random_text(),
+            "signing_current": signing_id,
+            "signing_keys": [{"kid": signing_id, "private": _random_text()}],
+        },
+        indent=2,
+    )
+
+
+def _random_text() -> str:
+    return base64.b64encode(os.urandom(KEY_SIZE)).decode()
+
+
+def _keys_by_id(parsed: Mapping[str, Any], name: str, id_name: str, key_name: str) -> dict[str, bytes]:
+    items = parsed.get(name)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise KeyringError(f"the keyring's {name} is not a list of objects")
+    keys: dict[str, bytes] = {}
+    for position, item in enumerate(items):
+        key_id = item.get(id_name)
+        if not isinstance(key_id, str) or not _ID.fullmatch(key_id):
+            raise KeyringError(
+                f"{name}[{position}].{id_name} is not an id: lower-case letters, digits, . _ -"
+            )
+        if key_id in keys:
+            raise KeyringError(f"{name} has the id {key_id!r} twice")
+        keys[key_id] = _decoded(item.get(key_name), f"{name}[{position}].{key_name}")
+    return keys
+
+
+def _decoded(value: object, name: str) -> bytes:
+    try:
+        decoded = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
+    except (binascii.Error, ValueError):
+        decoded = b""
+    if len(decoded) != KEY_SIZE:
+        raise KeyringError(f"the keyring's {name} is not the base64 of {KEY_SIZE} bytes")
+    return decoded
