@@ -17,7 +17,9 @@ INDEXES = (
     Index(EVIDENCE, (("case", 1), ("_id", 1)), "evidence_case"),
     Index(EVIDENCE, (("customer", 1), ("_id", 1)), "evidence_customer"),
     Index(EVIDENCE, (("expires_at", 1),), "evidence_pending", partial={"state": EvidenceState.PENDING.value}),
-    Index(EVIDENCE, (("registered_at", 1),), "evidence_waiting", partial={"text_state": TextState.WAITING.value}),
+    Index(
+        EVIDENCE, (("registered_at", 1),), "evidence_waiting", partial={"text_state": TextState.WAITING.value}
+    ),
     Index(PAGES, (("evidence", 1), ("number", 1)), "evidence_pages_number", unique=True),
 )
 
@@ -83,12 +85,19 @@ class EvidenceRepository:
             "withdrawn_at": None,
             "$or": [{"upload": None}, {"upload.until": {"$lte": at}}],
         }
-        return await self._evidence.find_one_and_update(where, {"$set": {"upload": dict(upload)}}, before=True)
+        return await self._evidence.find_one_and_update(
+            where, {"$set": {"upload": dict(upload)}}, before=True
+        )
 
     async def extend_claim(self, evidence: str, token: str, until: datetime) -> bool:
         """Keeps a long upload's claim; False when it was lost."""
         where = {"_id": evidence, "upload.token": token}
         return await self._evidence.update_one(where, {"$set": {"upload.until": until}}) == 1
+
+    async def note_stored(self, evidence: str, token: str, version_id: str) -> None:
+        """Which version an upload stored, so that it is collected if the upload dies before its commit."""
+        where = {"_id": evidence, "upload.token": token}
+        await self._evidence.update_one(where, {"$set": {"upload.version_id": version_id}})
 
     async def release(self, evidence: str, token: str) -> None:
         """Gives a claim back, so that the client may try again."""

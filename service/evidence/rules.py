@@ -66,7 +66,9 @@ def _kind(kind: Any, problems: Problems) -> str | None:
     try:
         return EvidenceKind(kind).value
     except ValueError:
-        problems.add(Code.REQUIRED if kind is None else Code.VALIDATION, "kind", reason=", ".join(EvidenceKind))
+        problems.add(
+            Code.REQUIRED if kind is None else Code.VALIDATION, "kind", reason=", ".join(EvidenceKind)
+        )
         return None
 
 
