@@ -1,7 +1,7 @@
 """Keys and ciphertexts: bytes in, bytes out, no word of the domain.
 
-Every format, byte by byte. Numbers are big-endian; `len32(x)` is the length of x in 4 bytes and then x; texts are
-UTF-8. A format byte never changes its meaning: a changed format gets a new number.
+Every format, byte by byte. Numbers are big-endian; `len32(x)` is the length of x in 4 bytes and then x;
+texts are UTF-8. A format byte never changes its meaning: a changed format gets a new number.
 
 Sealed section (`seal`, `open_sealed`), plaintext + 51 bytes:
 
@@ -33,7 +33,7 @@ Wrapped data key (`Keyring.wrap`, `unwrap`), 78 bytes + key id:
 Both commitments have 16 bytes: a message that opens under two keys costs its maker about 2^64 derivations
 and the choice of both keys. They are compared in constant time before anything is decrypted.
 
-Object (`SegmentEncryptor`, `SegmentDecryptor`), Tink's AES256_GCM_HKDF_1MB, plaintext + 40 + 16 per segment:
+Object (`SegmentEncryptor`, `SegmentDecryptor`), Tink's AES256_GCM_HKDF_1MB, plaintext + 40 + 16 a segment:
 
     0      1   header size, 40
     1     32   salt, random
@@ -45,7 +45,7 @@ Object (`SegmentEncryptor`, `SegmentDecryptor`), Tink's AES256_GCM_HKDF_1MB, pla
   key: HKDF-SHA256(object key, salt, info = the caller's associated data), 32 bytes
   Without a commitment of its own (Tink has none): the SHA-256 of the whole object, kept beside it, is one.
 
-Blind token (`BlindIndex.token`): the first 16 bytes of HMAC-SHA256(secret "blind/" + field, normalised value).
+Blind token (`BlindIndex.token`): the first 16 bytes of HMAC-SHA256(secret "blind/" + field, value).
 
 Secrets (`Keyring.secret`): HKDF-SHA256(root secret, no salt, info "anjuan/secret/1/" + purpose), 32 bytes.
 

@@ -105,10 +105,11 @@ def open_sealed(
         form, version, layout, commitment, nonce = _HEADER_AND_NONCE.unpack_from(sealed)
         if form == SECTION_FORMAT:
             binding = binding_of_layout(layout)
-            cipher, expected = key_of_version(version).of_class(binding.section)
+            key = key_of_version(version)
+            cipher, expected = key.of_class(binding.section)
             # Before decrypting: AES-GCM alone lets one ciphertext open under two keys
             # (Dodis, Grubbs, Ristenpart, Woodage 2018; Albertini et al. 2022).
-            if compare_digest(commitment, expected):
+            if compare_digest(commitment, expected) and key.version == version:
                 return cipher.decrypt(nonce, sealed[_BODY:], _associated_data(sealed[:_HEADER_SIZE], binding))
     except (InvalidTag, LookupError, struct.error):
         pass

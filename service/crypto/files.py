@@ -19,7 +19,7 @@ def create_private_file(path: Path, text: str) -> None:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                os.chmod(draft, PRIVATE_MODE)  # an odd umask may have taken bits away
+                draft.chmod(PRIVATE_MODE)  # an odd umask may have taken bits away
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

@@ -85,8 +85,8 @@ class Keyring:
     def create(cls, path: Path) -> Keyring:
         """Makes a new keyring file of mode 0600; it appears whole or not at all.
 
-        Raises KeyringError when there is already one: it is never overwritten, since what it protects would be
-        lost with it.
+        Raises KeyringError when there is already one: it is never overwritten, since what it protects would
+        be lost with it.
         """
         text = _generated()
         create_private_file(path, text)
@@ -129,11 +129,11 @@ class Keyring:
         return found
 
     def wrap(self, data_key: bytes, *, context: bytes) -> bytes:
-        """The 32-byte `data_key` under the current key, bound to `context`. Raises ValueError for another size."""
+        """The 32-byte `data_key` under the current key, bound to `context`. ValueError for another size."""
         return self._wrapping[self._current].wrap(data_key, context)
 
     def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
-        """The data key. Raises CiphertextError; UnknownKeyError (a KeyringError too) names a key id not held."""
+        """The data key. Raises CiphertextError; UnknownKeyError, a KeyringError too, names an absent key."""
         key_id = peek_key_id(wrapped)
         key = self._wrapping.get(key_id)
         if key is None:

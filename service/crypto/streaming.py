@@ -4,8 +4,8 @@ Source: "AES-GCM-HKDF Streaming AEAD", developers.google.com/tink/streaming-aead
 after Hoang, Reyhanitabar, Rogaway, Vizár, "Online Authenticated-Encryption and its Nonce-Reuse
 Misuse-Resistance", 2015; security: Hoang, Shen, 2020. Layout in `service.crypto`.
 
-An object of `n` plaintext bytes is the 40-byte header and one or more segments. Header and first segment together,
-and each later segment, fill 1 MiB; the last one is shorter, and empty only when the object is. A
+An object is a 40-byte header and one or more segments. Header and first segment together, and each later
+segment, fill 1 MiB; the last one may be shorter, and holds nothing only when the object is empty. A
 segment's nonce holds its index and whether it is the last one, so that nothing can be cut off, repeated or moved.
 """
 
@@ -215,7 +215,7 @@ class RangeDecryptor:
         self._left = plan.length
 
     def update(self, data: bytes | bytearray | memoryview) -> bytes:
-        """The plaintext that is complete with `data`. Raises CiphertextError, for bytes beyond the plan too."""
+        """The plaintext complete with `data`. Raises CiphertextError, for bytes beyond the plan too."""
         pieces: list[bytes] = []
         with memoryview(data).cast("B") as view:
             position = 0

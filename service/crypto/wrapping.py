@@ -60,7 +60,7 @@ class WrappingKey:
 
 def peek_key_id(wrapped: bytes) -> str:
     """The id of the key-encryption key in the header, unauthenticated. Raises CiphertextError."""
-    if len(wrapped) < 2 or wrapped[0] != WRAP_FORMAT or len(wrapped) != 2 + wrapped[1] + _AFTER_ID:
+    if len(wrapped) < _AFTER_ID or wrapped[0] != WRAP_FORMAT or len(wrapped) != 2 + wrapped[1] + _AFTER_ID:
         raise CiphertextError
     key_id = wrapped[2 : 2 + wrapped[1]]
     # What isn't an id never gets into an error's text.
