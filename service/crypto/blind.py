@@ -15,7 +15,7 @@ class BlindIndex:
     `secret_of(purpose)` gives 32 bytes for a purpose (`Keyring.secret`); the purpose of a field's key is
     `blind/<field>`, so that equal values in two fields have unrelated tokens.
 
-    A token is the first 16 bytes of HMAC-SHA256. RFC 2104, section 5, allows truncation down to half of the
+    A token is the first 16 bytes of HMAC-SHA256; RFC 2104, section 5, allows truncation to half of the
     hash's output. Nobody can compute tokens without the key, so that two of a field's values share one only by
     chance: for 10^9 values the probability is below 2×10^-21. Half as long halves the index.
     """

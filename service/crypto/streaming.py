@@ -5,8 +5,8 @@ after Hoang, Reyhanitabar, Rogaway, Vizár, "Online Authenticated-Encryption and
 Misuse-Resistance", 2015; security: Hoang, Shen, 2020. Layout in `service.crypto`.
 
 An object is a 40-byte header and one or more segments. Header and first segment together, and each later
-segment, fill 1 MiB; the last one may be shorter, and holds nothing only when the object is empty. A
-segment's nonce holds its index and whether it is the last one, so that nothing can be cut off, repeated or moved.
+segment, fill 1 MiB; the last one may be shorter, and holds nothing only when the object is empty. A segment's
+nonce holds its index and whether it is the last one, so that nothing can be cut off, repeated or moved.
 """
 
 from __future__ import annotations
