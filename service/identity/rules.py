@@ -167,7 +167,8 @@ def read_new_department(values: Mapping[str, Any], problems: Problems) -> dict[s
 
 def ends_sessions(former: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
     """Whether a change takes away the right to be signed in."""
-    return changed["state"] != UserState.ACTIVE and former["state"] == UserState.ACTIVE
+    states = UserState(former["state"]), UserState(changed["state"])
+    return states == (UserState.ACTIVE, UserState.DISABLED)
 
 
 def changes_rights(former: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:
@@ -181,7 +182,8 @@ def gives_up_administration(former: Mapping[str, Any], changed: Mapping[str, Any
 
 
 def _administers(user: Mapping[str, Any]) -> bool:
-    return bool(Role.ADMIN.value in user["roles"] and user["state"] == UserState.ACTIVE)
+    roles: list[str] = user["roles"]
+    return Role.ADMIN.value in roles and UserState(user["state"]) is UserState.ACTIVE
 
 
 def camel_case(name: str) -> str:

@@ -87,7 +87,8 @@ class AccessTokens:
 
     def verify(self, token: str) -> Claims:
         """What a genuine, living token says. Raises NotSignedIn for anything else, without saying why."""
-        if not isinstance(token, str) or len(token) > LONGEST or not token.isascii():
+        # Padding is no part of the compact form (RFC 7515 2): one token has one spelling.
+        if not isinstance(token, str) or len(token) > LONGEST or not token.isascii() or "=" in token:
             raise NotSignedIn
         try:
             key = self._key_for(jwt.get_unverified_header(token))

@@ -119,7 +119,12 @@ class World:
         return await self.identity.seed_department({"key": key, "name": {"zh-CN": key, "en": key}})
 
     async def user(self, email: str, *roles: str, department: str | None = None) -> User:
-        values = {"email": email, "name": email.split("@")[0], "roles": list(roles), "department": department}
+        values = {
+            "email": email,
+            "name": email.partition("@")[0],
+            "roles": list(roles),
+            "department": department,
+        }
         return (await self.identity.seed_user(values, PASSWORD)).user
 
     async def sign_in(self, email: str, password: str = PASSWORD) -> Tokens:

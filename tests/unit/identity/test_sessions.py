@@ -118,13 +118,11 @@ async def test_a_made_up_token_ends_nobodys_session(world: World) -> None:
     before = await world.everything()
     real = tokens.refresh_token
     made_up = [
-        "", "rt_", real[:-1], real + "A", real[:-1] + ("B" if real[-1] != "B" else "C"), real.replace("rt_", "st_"),
+        "", "rt_", real[:-1], real + "A", real.replace("rt_", "st_"), real[:-1] + "é",
         RefreshSecret.fresh().text(), tokens.access_token, "rt_" + "é" * 86, "rt_" + "\ud800" * 86,
     ]  # fmt: skip
 
-    # The last letter of a token holds unused bits or the last byte of its second half: a change there is
-    # either not canonical, or a token that only a holder of this session's secret could have made.
-    for token in [t for t in made_up if t[:-1] != real[:-1]]:
+    for token in made_up:
         await refused(Code.INVALID_SESSION, world.refresh(token))
 
     assert await world.everything() == before
