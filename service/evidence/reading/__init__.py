@@ -137,8 +137,10 @@ class Reader:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-s", "-B", "-m", "service.evidence.reading.child",
                 json.dumps(asdict(self.limits)),
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-                cwd=folder.name, env=self._environment(folder.name), start_new_session=True, limit=_LINE_BYTES,
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                cwd=folder.name, env=self._environment(folder.name), start_new_session=True,
+                limit=_LINE_BYTES,
             )  # fmt: skip
         except BaseException:
             folder.cleanup()
@@ -159,8 +161,11 @@ class Reader:
         """Nothing of our own environment, which holds secrets, except what Windows can't start without."""
         threads = str(self.limits.threads)
         needed = {
-            "PATH": os.defpath, "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder, "PYTHONPATH": str(_ROOT),
+            "PATH": os.defpath, "LANG": "C.UTF-8", "HOME": folder, "TMPDIR": folder,
+            "PYTHONPATH": str(_ROOT),
             "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MALLOC_ARENA_MAX": "2",
+            # onnxruntime reports to its maker unless told not to; the fences stop that, this never starts it.
+            "ORT_DISABLE_TELEMETRY": "1",
         }  # fmt: skip
         if sys.platform == "win32":
             needed["SYSTEMROOT"] = os.environ["SYSTEMROOT"]

@@ -22,6 +22,9 @@ import struct
 import sys
 from typing import Final
 
+if sys.platform != "win32":
+    import resource
+
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
 _PR_SET_SECCOMP: Final = 22
@@ -40,7 +43,8 @@ _X32_BIT: Final = 0x40000000
 
 _FORBIDDEN_EVENTS: Final = frozenset({
     "socket.__new__", "socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo",
-    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "pty.spawn",
+    "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn",
+    "os.fork", "os.forkpty", "pty.spawn",
 })  # fmt: skip
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -61,8 +65,6 @@ def confine(memory_bytes: int) -> list[str]:
 def allow_processor_seconds(seconds: int) -> None:
     """Let this process use so many more seconds of processor time; beyond them SIGXCPU ends it."""
     if sys.platform != "win32":
-        import resource
-
         used = resource.getrusage(resource.RUSAGE_SELF)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + seconds, hard))
@@ -70,8 +72,6 @@ def allow_processor_seconds(seconds: int) -> None:
 
 def _limit_resources(memory_bytes: int) -> None:
     if sys.platform != "win32":
-        import resource
-
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

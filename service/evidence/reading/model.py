@@ -43,8 +43,8 @@ PAGE_DAMAGED: Final = "PAGE_DAMAGED"
 REPAIRED: Final = "REPAIRED"
 TEXT_CUT: Final = "TEXT_CUT"
 FLAGS: Final = frozenset({
-    ACTIVE_CONTENT, JAVASCRIPT, LAUNCH_ACTION, EMBEDDED_FILE, SENDING_FORM, XFA_FORM, RICH_MEDIA, SECOND_FORMAT,
-    NOT_EXAMINED, PAGE_DAMAGED, REPAIRED, TEXT_CUT,
+    ACTIVE_CONTENT, JAVASCRIPT, LAUNCH_ACTION, EMBEDDED_FILE, SENDING_FORM, XFA_FORM, RICH_MEDIA,
+    SECOND_FORMAT, NOT_EXAMINED, PAGE_DAMAGED, REPAIRED, TEXT_CUT,
 })  # fmt: skip
 
 PAGE_CHARACTERS: Final = 100_000
@@ -69,7 +69,7 @@ class Limits:
     """Pixels of one picture or rendered page; a PDF page is rendered smaller, a picture is refused."""
     max_dpi: int = 200
     page_seconds: float = 90.0
-    """Wall-clock time without a page before the child is killed; the first one includes loading the models."""
+    """Wall-clock time without a page before the child is killed; the first includes loading the models."""
     document_seconds: float = 3600.0
     """Wall-clock time for the whole document, time spent in `on_page` not counted."""
     cpu_seconds: int = 7200

@@ -6,6 +6,8 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -61,8 +63,7 @@ class Recogniser:
         return in_reading_order(pieces, width, height)
 
     def _load(self) -> Any:
-        import rapidocr
-
+        rapidocr: Any = import_module("rapidocr")
         models = Path(rapidocr.__file__).parent / "models"
         # Given as paths: then the package neither makes folders nor looks for anything to download.
         paths = {
@@ -146,7 +147,7 @@ def _rows(levels: list[_Level]) -> list[list[_Level]]:
 
 def _joined(row: list[_Level]) -> str:
     text = row[0].piece.text
-    for before, after in zip(row, row[1:], strict=False):
+    for before, after in pairwise(row):
         is_one_word = (
             after.left - before.right < 0.6 * min(before.height, after.height)
             and _is_wide(text[-1:])
