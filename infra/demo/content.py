@@ -12,6 +12,7 @@ from infra.demo.dice import Dice
 from infra.demo.lives import make_lives
 from infra.demo.model import CaseLife, DemoCustomer, DemoDepartment, DemoPerson
 from infra.demo.people import DEPARTMENTS, PEOPLE
+from infra.demo.scans import Scan, attach_scans
 from infra.demo.stories import CATEGORIES
 from infra.demo.templates import CUSTOMER_TEMPLATE, case_template
 
@@ -29,12 +30,21 @@ class Content:
     case_template: Mapping[str, Any]
     customers: tuple[DemoCustomer, ...]
     case_lives: tuple[CaseLife, ...]
+    scans: tuple[Scan, ...]
+
+    def scan(self, key: str) -> Scan:
+        """The scan with this key. Raises KeyError."""
+        for scan in self.scans:
+            if scan.key == key:
+                return scan
+        raise KeyError(key)
 
 
 def make_content(seed: int = SEED, scale: float = 1.0) -> Content:
     """The demo's content; `scale` multiplies customers and cases, never people or scans."""
     customers = make_customers(seed, max(12, round(CUSTOMERS * scale)))
-    lives = make_lives(seed, max(60, round(CASES * scale)), customers)
+    lives, tour = make_lives(seed, max(60, round(CASES * scale)), customers)
+    scans, lives = attach_scans(seed, lives, customers, tour)
     return Content(
         departments=DEPARTMENTS,
         people=PEOPLE,
@@ -42,6 +52,7 @@ def make_content(seed: int = SEED, scale: float = 1.0) -> Content:
         case_template=case_template(CATEGORIES),
         customers=tuple(_opened(seed, customers, lives)),
         case_lives=tuple(lives),
+        scans=tuple(scans),
     )
 
 

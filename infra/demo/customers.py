@@ -52,7 +52,7 @@ def _customer(dice: Dice, index: int, phones: _Phones, taken: set[str]) -> DemoC
     owner = dice.one(having("ACCOUNT_MANAGER", department)).email
     opened = _OPENED_FROM + timedelta(days=dice.whole(0, _OPENED_DAYS), minutes=dice.whole(0, 480))
     make = _organisation if organisation else _person
-    parts = make(dice, index, city, district, phones, taken)
+    parts = make(dice, index, (city, district), phones, taken)
     relation = dice.weighted(("CUSTOMER", "PARTNER", "PROSPECT"), (86, 8, 6))
     return DemoCustomer(
         relation=relation,
@@ -76,8 +76,9 @@ def _name_of_company(dice: Dice, city: str, taken: set[str]) -> tuple[str, str, 
 
 
 def _organisation(
-    dice: Dice, index: int, city: str, district: str, phones: _Phones, taken: set[str]
+    dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]
 ) -> dict[str, Any]:
+    city, district = place
     name, _, industry = _name_of_company(dice, city, taken)
     mail = f"c{index + 1:04d}.example.com"
     contacts: list[dict[str, str]] = []
@@ -121,8 +122,9 @@ def _organisation(
 
 
 def _person(
-    dice: Dice, index: int, city: str, district: str, phones: _Phones, taken: set[str]
+    dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]
 ) -> dict[str, Any]:
+    _, district = place
     name, _ = person_name(dice)
     phone = phones.next()
     channels = [{"kind": "PHONE", "value": phone, "label": "本人手机"}]

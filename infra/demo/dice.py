@@ -17,6 +17,7 @@ class Dice:
     """Throws for one thing, named by its path, so that a change of one thing leaves every other as it was."""
 
     def __init__(self, seed: int, *path: str | int) -> None:
+        """`path` says what the throws are for."""
         name = "/".join(str(part) for part in (seed, *path))
         self._random = random.Random(name)  # noqa: S311 - demo data, and it has to be reproducible
 

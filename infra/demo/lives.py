@@ -14,7 +14,6 @@ from infra.demo.model import (
     Close,
     Communicate,
     DemoCustomer,
-    DemoPerson,
     Feedback,
     Measure,
     Note,
@@ -48,6 +47,8 @@ _WAIT_DAYS = {
     "RAISED": 1,
 }
 """How long the last step of an open case may be past, in days."""
+TOUR_OWNER = next(p.email for p in PEOPLE if p.roles == ("ACCOUNT_MANAGER",))
+TOUR_AGENT = next(p.email for p in PEOPLE if p.roles == ("AGENT",))
 _NAMES = {person.email: person.name for person in PEOPLE}
 _CITIES = {"east": "上海", "south": "广州", "north": "天津", "key-accounts": "武汉"}
 
@@ -63,8 +64,8 @@ class Team:
     archivist: str
 
 
-def make_lives(seed: int, count: int, customers: Sequence[DemoCustomer]) -> list[CaseLife]:
-    """So many lives, in the order in which they were raised."""
+def make_lives(seed: int, count: int, customers: Sequence[DemoCustomer]) -> tuple[list[CaseLife], int]:
+    """So many lives, in the order in which they were raised, and the index of the tour's."""
     standings: list[str] = []
     for standing, share in STANDINGS.items():
         standings += [standing] * max(1, round(count * share))
@@ -72,16 +73,36 @@ def make_lives(seed: int, count: int, customers: Sequence[DemoCustomer]) -> list
     # A quarter of the customers raise more than half of the cases, as it goes.
     buyers = [i for i, customer in enumerate(customers) if customer.relation != "PROSPECT"] or [0]
     weights = [3.0 if index % 4 == 0 else 1.0 for index in buyers]
+    tour = standings.index("HANDLING")
     lives = []
     for index, standing in enumerate(standings):
         dice = Dice(seed, "case", index)
         customer = dice.weighted(buyers, weights)
-        lives.append(make_life(dice, index, standing, customer, customers[customer]))
-    return sorted(lives, key=lambda life: (life.raised.at, life.raised.title))
+        if index == tour:
+            customer = _tour_customer(customers)
+            lives.append(
+                make_life(dice, index, standing, customer, customers[customer], STORIES[0], TOUR_AGENT)
+            )
+        else:
+            lives.append(make_life(dice, index, standing, customer, customers[customer]))
+    toured = lives[tour]
+    lives.sort(key=lambda life: (life.raised.at, life.raised.attributes["order_number"]))
+    return lives, lives.index(toured)
+
+
+def _tour_customer(customers: Sequence[DemoCustomer]) -> int:
+    """A company of the tour's account manager; the first file where there is none."""
+    return next((i for i, c in enumerate(customers) if c.owner == TOUR_OWNER and c.kind == "ORGANISATION"), 0)
 
 
 def make_life(
-    dice: Dice, index: int, standing: str, customer: int, file: DemoCustomer, story: Story | None = None
+    dice: Dice,
+    index: int,
+    standing: str,
+    customer: int,
+    file: DemoCustomer,
+    story: Story | None = None,
+    agent: str | None = None,
 ) -> CaseLife:
     """One life. The file's owner raises it, an agent of the file's department handles it."""
     told = story or dice.weighted(
@@ -97,22 +118,21 @@ def make_life(
     throw = dice.whole(0, 1 << 40)
     while True:
         # The same throws, a day earlier each time, until the last step is past.
-        steps = _Life(Dice(throw, index), index, told, customer, file, opening(raised)).until(standing)
+        steps = _Life(Dice(throw, index), index, told, customer, file, opening(raised), agent).until(standing)
         if steps[-1].at <= REFERENCE:
             return CaseLife(told.key, standing, tuple(steps))
         raised -= timedelta(days=1)
 
 
-def _team(dice: Dice, file: DemoCustomer) -> Team:
-    def others(role: str, *but: str) -> list[DemoPerson]:
-        found = having(role, file.department)
-        return [person for person in found if person.email not in but] or found
-
-    agent = dice.one(having("AGENT", file.department)).email
-    assigner = dice.one(others("SUPERVISOR", agent)).email
-    reviewer = dice.one(
-        others("SUPERVISOR", agent, file.owner, *((assigner,) if dice.chance(0.5) else ()))
-    ).email
+def _team(dice: Dice, file: DemoCustomer, agent: str | None) -> Team:
+    agent = agent or dice.one(having("AGENT", file.department)).email
+    supervisors = [person.email for person in having("SUPERVISOR", file.department)]
+    assigner = dice.one([email for email in supervisors if email != agent])
+    # Who owns the file gathers the feedback and closes: the review is another supervisor's, and half the time
+    # not the one's who assigned it, where there is a third.
+    free = [email for email in supervisors if email not in (agent, file.owner)]
+    third = [email for email in free if email != assigner]
+    reviewer = dice.one(third if third and dice.chance(0.5) else free)
     compliance = having("COMPLIANCE")[0].email
     return Team(file.owner, assigner, agent, reviewer, compliance if dice.chance(0.15) else reviewer)
 
@@ -121,11 +141,19 @@ class _Life:
     """Writes one case's steps from its raising on."""
 
     def __init__(
-        self, dice: Dice, index: int, story: Story, customer: int, file: DemoCustomer, raised: datetime
+        self,
+        dice: Dice,
+        index: int,
+        story: Story,
+        customer: int,
+        file: DemoCustomer,
+        raised: datetime,
+        agent: str | None,
     ) -> None:
+        """`agent` is who handles it; somebody of the file's department when None."""
         self._dice = dice
         self._story = story
-        self._team = _team(dice, file)
+        self._team = _team(dice, file, agent)
         self._at = raised
         self._steps: list[Step] = []
         self._amount: str | None = None

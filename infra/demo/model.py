@@ -1,4 +1,4 @@
-"""The shapes of the demo data: plain values, as the services' inputs take them. Nothing here has an id yet."""
+"""Shapes of the demo data: plain values, as the services take them. Nothing here has an id yet."""
 
 from __future__ import annotations
 

@@ -73,6 +73,7 @@ class Teller:
     """Fills a storyline's sentences for one case; no sentence is used twice."""
 
     def __init__(self, story: Story, dice: Dice, slots: Mapping[str, str]) -> None:
+        """`slots` are the values that this case puts into the sentences."""
         self._story = story
         self._dice = dice
         self._slots = slots
@@ -84,7 +85,7 @@ class Teller:
         if not left:
             sentences = self._story.sentences.get(group) or COMMON[group]
             left = self._left[group] = self._dice.some(sentences, len(sentences))
-        # Small figures are thrown anew for each sentence, so that the same sentence reads differently elsewhere.
+        # Small figures are thrown anew: the same sentence reads differently elsewhere.
         small = {
             "few": str(self._dice.whole(2, 6)),
             "hours": str(self._dice.one((4, 8, 12, 24, 36, 48, 72))),
