@@ -56,7 +56,8 @@ def reset(directory: DataDirectory, *, ask: bool) -> str:
         return f"There is no {directory.path}; nothing to remove."
     if ask:
         print(f"This removes {directory.path} with all records, files and keys in it, for ever.")
-        if input("Type yes to go on: ").strip().lower() != "yes":
+        print("Type yes to go on: ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() != "yes":
             return "Nothing was removed."
     directory.remove()
     return f"Removed {directory.path}."
