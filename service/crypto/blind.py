@@ -16,8 +16,8 @@ class BlindIndex:
     `blind/<field>`, so that equal values in two fields have unrelated tokens.
 
     A token is the first 16 bytes of HMAC-SHA256; RFC 2104, section 5, allows truncation to half of the
-    hash's output. Nobody can compute tokens without the key, so that two of a field's values share one only by
-    chance: for 10^9 values the probability is below 2×10^-21. Half as long halves the index.
+    hash's output. Nobody can compute tokens without the key, so that two of a field's values share one only
+    by chance: for 10^9 values the probability is below 2×10^-21. Half as long halves the index.
     """
 
     __slots__ = ("_secret_of", "_states")

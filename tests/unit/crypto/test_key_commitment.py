@@ -40,10 +40,11 @@ def test_a_section_that_plain_gcm_opens_under_two_keys_opens_under_one_only() ->
     one, other = os.urandom(32), os.urandom(32)
     nonce = os.urandom(12)
     header = b"\x01" + (1).to_bytes(4, "big") + (1).to_bytes(2, "big") + section_commitment(one)
-    crafted = colliding_ciphertext(section_key(one), section_key(other), nonce, associated_data(header))
+    bound = associated_data(header)
+    crafted = colliding_ciphertext((section_key(one), section_key(other)), nonce, (bound, bound))
     # Then AES-GCM itself accepts it under both, with two different plaintexts
-    first = AESGCM(section_key(one)).decrypt(nonce, crafted, associated_data(header))
-    second = AESGCM(section_key(other)).decrypt(nonce, crafted, associated_data(header))
+    first = AESGCM(section_key(one)).decrypt(nonce, crafted, bound)
+    second = AESGCM(section_key(other)).decrypt(nonce, crafted, bound)
     assert first != second
     # And the section opens under the key that its header commits to: the commitment is all that refuses
     sealed = header + nonce + crafted
@@ -61,17 +62,16 @@ def test_a_wrapped_key_that_plain_gcm_opens_under_two_keys_opens_under_one_only(
     for key in keys:
         form["encryption_keys"][0]["key"] = base64.b64encode(key).decode()
         rings.append(Keyring.from_json(json.dumps(form)))
-    # When a wrapped key is crafted for both
-    commitment = derive(keys[0], "anjuan/wrapping-commitment/1", 16)
-    header = bytes([1, len(key_id)]) + key_id + commitment
-    bound = header + (4).to_bytes(4, "big") + b"ctx1"
-    ciphers = [derive(key, "anjuan/wrapping-key/1") for key in keys]
+    # When a wrapped key is crafted for both, meeting under what each keyring itself would bind
+    headers = [
+        bytes([1, len(key_id)]) + key_id + derive(key, "anjuan/wrapping-commitment/1", 16) for key in keys
+    ]
+    one, other = (header + (4).to_bytes(4, "big") + b"ctx1" for header in headers)
+    first, second = (derive(key, "anjuan/wrapping-key/1") for key in keys)
     nonce = os.urandom(12)
-    crafted = colliding_ciphertext(ciphers[0], ciphers[1], nonce, bound)
-    assert AESGCM(ciphers[1]).decrypt(nonce, crafted, bound) != AESGCM(ciphers[0]).decrypt(
-        nonce, crafted, bound
-    )
-    # Then only the keyring that the header commits to unwraps it
-    assert len(rings[0].unwrap(header + nonce + crafted, context=b"ctx1")) == 32
+    crafted = colliding_ciphertext((first, second), nonce, (one, other))
+    assert AESGCM(first).decrypt(nonce, crafted, one) != AESGCM(second).decrypt(nonce, crafted, other)
+    # Then only the keyring that the header commits to unwraps it: the commitment is all that refuses
+    assert len(rings[0].unwrap(headers[0] + nonce + crafted, context=b"ctx1")) == 32
     with pytest.raises(CiphertextError):
-        rings[1].unwrap(header + nonce + crafted, context=b"ctx1")
+        rings[1].unwrap(headers[0] + nonce + crafted, context=b"ctx1")

@@ -14,15 +14,17 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 _REDUCTION = 0xE1 << 120
 
 
-def colliding_ciphertext(one: bytes, other: bytes, nonce: bytes, associated_data: bytes) -> bytes:
-    """48 bytes, two blocks and a tag, that AES-256-GCM opens under either 32-byte key with one nonce."""
+def colliding_ciphertext(
+    keys: tuple[bytes, bytes], nonce: bytes, associated_data: tuple[bytes, bytes]
+) -> bytes:
+    """48 bytes, two blocks and a tag, that AES-256-GCM opens under either key, each with its own data."""
     known = bytes(16)
-    lengths = (len(associated_data) * 8).to_bytes(8, "big") + (32 * 8).to_bytes(8, "big")
     parts = []
-    for key in (one, other):
+    for key, data in zip(keys, associated_data, strict=True):
+        lengths = (len(data) * 8).to_bytes(8, "big") + (32 * 8).to_bytes(8, "big")
         hash_key = int.from_bytes(_block(key, bytes(16)), "big")
         start = int.from_bytes(_block(key, nonce + b"\0\0\0\1"), "big")
-        padded = associated_data + bytes(-len(associated_data) % 16)
+        padded = data + bytes(-len(data) % 16)
         # The free block stands second, so the lengths' block follows it: its factor is H^2.
         constant = _ghash(hash_key, padded + known + bytes(16) + lengths) ^ start
         parts.append((constant, _multiply(hash_key, hash_key)))
