@@ -182,7 +182,8 @@ def _assemble_elasticsearch(place: Path) -> None:
         [
             "mvn",
             "--batch-mode",
-            "--quiet",
+            "--no-transfer-progress",
+            "-Dstyle.color=never",
             "--file",
             str(place / "pom.xml"),
             "dependency:copy-dependencies",
