@@ -105,7 +105,8 @@ def install(lock: str) -> None:
     wanted = {"root": str(ROOT), "python": sys.version.split()[0]}
     stamp = read_stamp()
     if any(stamp.get(key) != value for key, value in wanted.items()):
-        make_venv(fresh=bool(stamp) or not works())
+        if stamp or not works():  # a .venv that was moved, or of another Python, is made anew
+            make_venv()
         stamp = dict(wanted)
     if stamp.get(UV_LOCK) != digest(UV_LOCK):
         say("Installing the installer, uv")
@@ -130,7 +131,7 @@ def install(lock: str) -> None:
 def write_locks(*, upgrade: bool) -> None:
     """Compile both lock files; versions stay unless `pyproject.toml` rules them out or `upgrade` is set."""
     if not works():
-        make_venv(fresh=False)
+        make_venv()
     if upgrade or not (ROOT / UV_LOCK).exists():
         run([PYTHON, "-m", "pip", "install", "--quiet", "--upgrade", "uv"])
         version = subprocess.check_output([PYTHON, "-m", "uv", "--version"], text=True).split()[1]
@@ -178,10 +179,10 @@ def dependencies_digest() -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 
 
-def make_venv(*, fresh: bool) -> None:
-    """Make .venv with this Python, from nothing if `fresh`. Raises Remedy."""
+def make_venv() -> None:
+    """Make .venv with this Python, from nothing. Raises Remedy."""
     say("Making .venv")
-    run([sys.executable, "-m", "venv", *(["--clear"] if fresh else []), VENV])
+    run([sys.executable, "-m", "venv", "--clear", VENV])
 
 
 def works() -> bool:
