@@ -18,7 +18,7 @@ FORMAT = 1
 # A directory that holds anything else and no format number is somebody's own: never chmod or remove it.
 KNOWN = frozenset(
     (
-        *("demo.json", "format", "keyring.json", "lock", "secrets.json"),
+        *("demo.json", "format", "keyring.json", "lock", "running.json", "secrets.json"),
         *("bin", "index", "logs", "mongo", "objects", "run", "tmp", "uploads"),
     )
 )

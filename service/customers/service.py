@@ -163,6 +163,12 @@ class Customers:
                 states.append({"_id": customer, **state["document"], **now_open})
         return await self._views(caller, states[:limit])
 
+    async def at_version(self, caller: Caller, customer: str, version: int | None) -> View | None:
+        """The state that a customer had at a version, through today's masks; None when it can't be seen."""
+        before = version + 1 if version is not None else None
+        found = await self.revisions(caller, customer, before_version=before, limit=1)
+        return found[0] if found else None
+
     async def set_case_reach(
         self, unit: UnitOfWork, customer: str, agents: Sequence[str], departments: Sequence[str]
     ) -> None:

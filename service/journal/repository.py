@@ -44,6 +44,10 @@ class JournalRepository:
         """Entries that accompany no change of a record: reads, refusals."""
         await self._journal.insert_many(documents)
 
+    async def get(self, entry: str) -> dict[str, Any] | None:
+        """One entry."""
+        return await self._journal.find_one({"_id": entry}, {"entry": 1, "facets": 1})
+
     async def by_idempotency_key(self, key: str) -> dict[str, Any] | None:
         """The entry that was written under this (hashed) key."""
         return await self._journal.find_one({"facets.idempotency.key": key}, {"facets": 1, "entry": 1})

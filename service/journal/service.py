@@ -119,6 +119,11 @@ class Journal:
         """Ids of records whose index work is not done; more than PENDING_MOST entries mean too many."""
         return await self._pending.get()
 
+    async def entry(self, entry: str) -> AuditEntry | None:
+        """One entry by id."""
+        found = await self.repository.get(entry)
+        return _audit_entry(found) if found else None
+
     async def entries(
         self,
         *,

@@ -22,7 +22,7 @@ from service.keys.rules import CURRENT_LAYOUT, joined
 from service.storage import Database, UnitOfWork
 from service.storage.epoch import Epoch
 
-REMEMBERED_MOST = 50_000
+REMEMBERED_MOST = 10_000
 
 
 class Keys:

@@ -1,0 +1,240 @@
+"""`anjuan up`: everything on one machine, in order, until Ctrl-C; and in the reverse order down again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from infra.local import Endpoints, LocalServers, LocalServersError, PortInUse, Ports
+from infra.local.ports import is_free
+from infra.running import RUNNING, write_running
+from service.app import System, open_system
+from service.config import Settings
+from service.crypto import Keyring
+from service.evidence.model import READ
+
+READY_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
+DEMO = "demo.json"
+console = Console(highlight=False)
+
+
+def say(sentence: str) -> None:
+    """One step, visible at once."""
+    console.print(f"· {sentence}")
+
+
+class Stopped(Exception):
+    """Somebody asked to stop."""
+
+
+def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
+    """Starts, waits, stops; returns the exit code. Trouble is a sentence with its remedy."""
+    stopping = threading.Event()
+
+    def on_signal(_: int, __: FrameType | None) -> None:
+        stopping.set()
+        raise Stopped
+
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, on_signal)
+    own_mongo, own_objects = settings.mongo_url is None, settings.s3_endpoint is None
+    children: list[tuple[str, subprocess.Popen[bytes]]] = []
+    servers: LocalServers | None = None
+    try:
+        servers = LocalServers(
+            settings.data_dir,
+            ports=Ports.from_text(settings.local_ports),
+            report=say,
+            mongo=own_mongo,
+            objects=own_objects,
+        )
+        if not is_free(settings.port):
+            raise PortInUse(
+                f"Port {settings.port}, where the API should listen, is in use. "
+                f"Stop what uses it, or choose another: ANJUAN_PORT={settings.port + 1} make up"
+            )
+        complete = _completed(settings, servers.start())
+        _prepare(complete, demo=demo, scale=scale)
+        children = [(name, _child(name, complete, settings.data_dir)) for name in ("worker", "serve")]
+        _wait_until_ready(complete, children)
+        _tell(complete)
+        _watch(servers, children)
+    except Stopped:
+        pass
+    except (LocalServersError, ChildFailed) as error:
+        console.print(str(error), style="bold red")
+        return 1
+    finally:
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sign, signal.SIG_IGN)
+        for name, child in reversed(children):
+            say(f"Stopping {_TITLES[name]}")
+            _stop(child)
+        if servers is not None:
+            (settings.data_dir / RUNNING).unlink(missing_ok=True)
+            servers.stop()
+    return 0
+
+
+_TITLES = {"worker": "the worker", "serve": "the API"}
+
+
+class ChildFailed(Exception):
+    """The API or the worker ended by itself; says where to read why."""
+
+
+def _completed(settings: Settings, endpoints: Endpoints) -> Settings:
+    """The settings with the embedded servers' addresses, also written down for our other commands."""
+    found: dict[str, str] = {}
+    if settings.mongo_url is None:
+        found["mongo_url"] = endpoints.mongo_url
+    if settings.s3_endpoint is None:
+        found |= {
+            "s3_endpoint": endpoints.s3_endpoint,
+            "s3_access_key": endpoints.s3_access_key,
+            "s3_secret_key": endpoints.s3_secret_key,
+        }
+    write_running(settings.data_dir, found)
+    secret = {"mongo_url", "s3_access_key", "s3_secret_key"}
+    values = {name: SecretStr(value) if name in secret else value for name, value in found.items()}
+    return settings.model_copy(update=values)
+
+
+def _prepare(settings: Settings, *, demo: bool, scale: float) -> None:
+    if settings.keyring_json is None and not settings.keyring_path.exists():
+        Keyring.create(settings.keyring_path)
+        say(f"Made a keyring at {settings.keyring_path}")
+
+    async def prepare() -> None:
+        from infra.demo.seeding import seed_demo  # noqa: PLC0415 - heavy, and only needed here
+
+        system = open_system(settings)
+        try:
+            await system.prepare()
+            if demo:
+                await seed_demo(system, scale=scale, report=say, accounts_file=settings.data_dir / DEMO)
+        finally:
+            await system.close()
+
+    asyncio.run(prepare())
+
+
+def _child(name: str, settings: Settings, data_dir: Path) -> subprocess.Popen[bytes]:
+    say(f"Starting {_TITLES[name]}")
+    environment = {**os.environ, **_environment(settings)}
+    logs = data_dir / "logs"
+    logs.mkdir(exist_ok=True, mode=0o700)
+    with (logs / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service.cli", name],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Settings that the children can't know by themselves."""
+    shared: Mapping[str, SecretStr | str | Path | None] = {
+        "ANJUAN_MONGO_URL": settings.mongo_url,
+        "ANJUAN_S3_ENDPOINT": settings.s3_endpoint,
+        "ANJUAN_S3_ACCESS_KEY": settings.s3_access_key,
+        "ANJUAN_S3_SECRET_KEY": settings.s3_secret_key,
+        "ANJUAN_DATA_DIR": settings.data_dir,
+    }
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in shared.items()
+        if value is not None
+    }
+
+
+def _wait_until_ready(settings: Settings, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+    local = f"{'https' if settings.tls_cert else 'http'}://{settings.host}:{settings.port}/readyz"
+    unchecked = ssl._create_unverified_context() if settings.tls_cert else None  # noqa: S323, SLF001 - our own child
+    deadline = time.monotonic() + READY_SECONDS
+    with console.status("Waiting until everything answers") as status:
+        while True:
+            _require_alive(settings.data_dir, children)
+            try:
+                with urllib.request.urlopen(local, timeout=5, context=unchecked) as answer:  # noqa: S310
+                    if answer.status == 200:
+                        return
+            except urllib.error.HTTPError as error:
+                parts = json.loads(error.read() or b"{}").get("parts", {})
+                missing = ", ".join(name for name, ready in parts.items() if not ready)
+                status.update(f"Waiting for: {missing}")
+            except OSError:
+                pass
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"Not ready after {READY_SECONDS:.0f} s; see {settings.data_dir / 'logs'}.")
+            time.sleep(0.2)
+
+
+def _require_alive(data_dir: Path, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+    for name, child in children:
+        if child.poll() is not None:
+            log = data_dir / "logs" / f"{name}.log"
+            lines = log.read_text("utf-8", "replace").strip().splitlines()[-3:]
+            raise ChildFailed(f"{_TITLES[name].capitalize()} ended (see {log}):\n" + "\n".join(lines))
+
+
+def _tell(settings: Settings) -> None:
+    console.print()
+    console.print(f"Anjuan answers at {settings.url}/graphql", style="bold green")
+    try:
+        demo = json.loads((settings.data_dir / DEMO).read_text("utf-8"))
+    except FileNotFoundError:
+        demo = {"accounts": []}
+    for account in demo["accounts"]:
+        console.print(f"  {account['role']:<16} {account['email']:<32} {account['password']}")
+    if demo["accounts"]:
+        console.print(f"  (also in {settings.data_dir / DEMO})")
+    waiting = asyncio.run(_on_system(settings, lambda system: system.jobs.waiting(READ)))
+    if waiting:
+        console.print(f"{waiting} scans are still being read in the background; the tour's is read first.")
+    console.print("Ctrl-C stops everything.")
+
+
+async def _on_system(settings: Settings, ask: Callable[[System], object]) -> object:
+    system = open_system(settings)
+    try:
+        return await ask(system)  # type: ignore[misc]
+    finally:
+        await system.close()
+
+
+def _watch(servers: LocalServers, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+    while True:
+        time.sleep(0.5)
+        _require_alive(servers.directory.path, children)
+        if failure := servers.failed():
+            raise failure
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

@@ -1,0 +1,50 @@
+"""The audit log, as auditors read it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from schema.connections import connection, page_size
+from schema.context import context_of
+from schema.node import Node, connection_types
+from schema.records import record_type
+from service.journal.model import AuditEntry as AuditEntryModel
+
+
+@record_type(AuditEntryModel, interfaces=(Node,))
+class AuditEntry:
+    """An entry."""
+
+
+AuditEntryConnection = connection_types(AuditEntry, "AuditEntry")
+
+
+@strawberry.input(description="Which entries; conditions are joined by and.")
+class AuditEntryFilter:
+    """Filter."""
+
+    actor: strawberry.ID | None = strawberry.field(default=None, description="Who did it.")
+    actions: list[str] | None = strawberry.field(default=None, description="Which actions, such as `case.close`.")
+    record: strawberry.ID | None = strawberry.field(default=None, description="Which record.")
+    since: datetime | None = strawberry.field(default=None, description="From then on.")
+    until: datetime | None = strawberry.field(default=None, description="Before then.")
+
+
+async def audit_entries(
+    root: Any,
+    info: strawberry.Info,
+    filter: AuditEntryFilter | None = None,
+    first: int = 20,
+    after: str | None = None,
+) -> AuditEntryConnection:  # type: ignore[valid-type]
+    """Entries, newest first (AUDITOR, COMPLIANCE)."""
+    context = context_of(info)
+    caller, size, asked = context.signed_in, page_size(first), dict(filter or {})
+    caller.require("audit.read")
+    question = ["auditEntries", asked]
+    last = context.parts.cursors.read(caller, question, after)
+    found = await context.parts.journal.entries(**asked, before_id=last, limit=size + 1)
+    return connection(context, question, found, first=size, after=after, position=lambda entry: entry.id)

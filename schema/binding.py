@@ -1,0 +1,116 @@
+"""Resolvers straight on the graphql-core schema: `input` reaches them as coerced dicts on every path.
+
+Strawberry declares the types; its argument conversion and its resolver wrappers are off. Arguments and input
+fields get their snake_case names at coercion, enums arrive as their values, and every leaf is read by one
+function. `schema/execution.py` compiles from the same bindings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import strawberry
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+)
+from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_snake_case
+
+from service.access.view import View
+
+Resolver = Callable[..., Any]
+
+
+def value_of(source: Any, name: str) -> Any:
+    """One stored field of whatever a resolver returned: a record's View, a plain dict, or an object."""
+    if isinstance(source, View):
+        return source.shown(name)
+    if isinstance(source, dict):
+        return source.get(name)
+    return getattr(source, name)
+
+
+def _leaf(name: str) -> Resolver:
+    def resolve(source: Any, _: Any) -> Any:
+        return value_of(source, name)
+
+    return resolve
+
+
+def _enum_leaf(read: Resolver, enum: type[Enum]) -> Resolver:
+    """Records store an enum's value; graphql-core wants the member."""
+
+    def resolve(source: Any, info: Any) -> Any:
+        value = read(source, info)
+        if value is None or isinstance(value, enum):
+            return value
+        if isinstance(value, (list, tuple, frozenset, set)):
+            return sorted((enum(item) for item in value), key=lambda member: str(member.name))
+        return enum(value)
+
+    return resolve
+
+
+def _method(function: Resolver) -> Resolver:
+    def resolve(source: Any, info: Any, **arguments: Any) -> Any:
+        return function(source, info, **arguments)
+
+    return resolve
+
+
+def type_name_of(value: Any) -> str:
+    """Which object type a value behind an interface is."""
+    return value.shape.model.__name__ if isinstance(value, View) else type(value).__name__
+
+
+def bind(schema: strawberry.Schema) -> GraphQLSchema:
+    """Rebinds a Strawberry schema in place and returns its graphql-core schema."""
+    core: GraphQLSchema = schema._schema  # noqa: SLF001 - the declared way to graphql-core (as_graphql)
+    for kind in core.type_map.values():
+        if kind.name.startswith("__"):
+            continue
+        if isinstance(kind, GraphQLObjectType):
+            kind.is_type_of = None
+            for field_name, field in kind.fields.items():
+                _bind_field(field_name, field)
+        elif isinstance(kind, GraphQLInterfaceType):
+            kind.resolve_type = lambda value, _info, _type: type_name_of(value)
+        elif isinstance(kind, GraphQLInputObjectType):
+            for field_name, input_field in kind.fields.items():
+                input_field.out_name = to_snake_case(field_name)
+    return core
+
+
+def _bind_field(field_name: str, field: GraphQLField) -> None:
+    definition = field.extensions.get("strawberry-definition")
+    for argument_name, argument in field.args.items():
+        argument.out_name = to_snake_case(argument_name)
+    if not isinstance(definition, StrawberryField):
+        return
+    if definition.base_resolver is not None:
+        read = _method(definition.base_resolver.wrapped_func)
+    else:
+        read = _leaf(definition.python_name)
+    named = get_named_type(field.type)
+    if isinstance(named, GraphQLEnumType) and definition.base_resolver is None:
+        read = _enum_leaf(read, named.wrapped_cls)  # type: ignore[attr-defined]
+    field.resolve = read
+
+
+def plain(value: Any) -> Any:
+    """Coerced input with enum members as their stored values."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value

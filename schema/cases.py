@@ -1,0 +1,181 @@
+"""Cases: the type, its history, queries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from schema.connections import connection, page_size
+from schema.context import Context, context_of
+from schema.customers import Customer, MaskedField, masked_fields
+from schema.node import Node, connection_types, require_id
+from schema.people import Department, User
+from schema.records import enum_type, record_type
+from schema.templates import Attribute, attributes_of
+from service.cases.model import Case as CaseModel
+from service.cases.model import CaseAction, CaseState
+from service.cases.model import CaseEvent as CaseEventModel
+from service.cases.model import NodeStamp as NodeStampModel
+from service.cases.rules import allowed_actions
+
+if TYPE_CHECKING:
+    from schema.evidence import EvidenceConnection
+
+CaseStateEnum, CaseActionEnum = enum_type(CaseState), enum_type(CaseAction)
+
+
+@record_type(NodeStampModel, leave_out=("done_by",))
+class NodeStamp:
+    """One station."""
+
+    @strawberry.field(description="Who passed it.")
+    async def done_by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.users.load(root["done_by"]) if root.get("done_by") else None
+
+
+@record_type(CaseEventModel, interfaces=(Node,))
+class CaseEvent:
+    """One step of a case's history."""
+
+    @strawberry.field(description="Who recorded it; null for the system.")
+    async def by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.users.load(root.document["by"])
+
+
+CaseEventConnection = connection_types(CaseEvent, "CaseEvent")
+
+
+@record_type(CaseModel, leave_out=("department",), interfaces=(Node,))
+class Case:
+    """A case."""
+
+    @strawberry.field(description="Whose objection it is; null when the customer is out of reach.")
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.customers.load(root.document["customer"])
+
+    @strawberry.field(description="The account manager of its customer.")
+    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.users.load(root.document["owner"])
+
+    @strawberry.field(description="The agent who handles it.")
+    async def assignee(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+        agent = root.document["assignee"]
+        return await context_of(info).loaders.users.load(agent) if agent else None
+
+    @strawberry.field(description="The department that handles it.")
+    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.departments.load(root.document["department"])
+
+    @strawberry.field(description="The template's fields.")
+    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:  # noqa: N805
+        return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
+
+    masked_fields: list[MaskedField] = strawberry.field(
+        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
+    )
+
+    @strawberry.field(description="What this actor may do with it now.")
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:  # type: ignore[valid-type]  # noqa: N805
+        return allowed_actions(root.document, root.caller, root.relations)
+
+    @strawberry.field(description="Its history in the layers that this actor may see, oldest first (R31, R36).")
+    async def events(  # noqa: N805
+        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
+    ) -> CaseEventConnection:  # type: ignore[valid-type]
+        context = context_of(info)
+        size, question = page_size(first), ["events", root.id, newest_first]
+        last = context.parts.cursors.read(context.signed_in, question, after)
+        found = await context.parts.cases.history.listed(
+            context.signed_in, root, after=last, descending=newest_first, limit=size + 1
+        )
+        return connection(
+            context, question, found, first=size, after=after, position=lambda event: event.document["sequence"]
+        )
+
+    @strawberry.field(description="Its scans and files, newest first; withdrawn ones are hidden.")
+    async def evidence(  # noqa: N805
+        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+    ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
+        from schema.evidence import evidence_page  # noqa: PLC0415 - evidence stands above cases
+
+        return await evidence_page(context_of(info), root, "case", first=first, after=after)
+
+
+CaseConnection = connection_types(Case, "Case")
+
+
+@strawberry.input(description="Which cases; conditions are joined by and.")
+class CaseFilter:
+    """Open fields only."""
+
+    states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")  # type: ignore[valid-type]
+    category: str | None = strawberry.field(default=None, description="Of this category.")
+    department: strawberry.ID | None = strawberry.field(default=None, description="Of this department.")
+    assignee: strawberry.ID | None = strawberry.field(default=None, description="Handled by this agent.")
+    owner: strawberry.ID | None = strawberry.field(default=None, description="Of this account manager's customers.")
+    customer: strawberry.ID | None = strawberry.field(default=None, description="Of this customer.")
+    number: str | None = strawberry.field(default=None, description="With this number.")
+    raised_from: datetime | None = strawberry.field(default=None, description="Raised then or later.")
+    raised_to: datetime | None = strawberry.field(default=None, description="Raised before then.")
+
+
+@strawberry.enum(description="Orders of cases.")
+class CaseOrder(Enum):
+    """By open fields only."""
+
+    RAISED_AT_DESC = "-_id"
+    RAISED_AT_ASC = "_id"
+    UPDATED_AT_DESC = "-updated_at"
+    UPDATED_AT_ASC = "updated_at"
+
+
+def where_of(filter: Any) -> dict[str, Any]:
+    """A filter input as the service's conditions."""
+    where = {name: value for name, value in (filter or {}).items() if value is not None}
+    if "states" in where:
+        where["state"] = [state.value for state in where.pop("states")]
+    return where
+
+
+async def cases_page(
+    context: Context, where: dict[str, Any], *, first: int, after: str | None, order: CaseOrder = CaseOrder.RAISED_AT_DESC
+) -> Any:
+    """A page of cases within reach."""
+    caller, size, question = context.signed_in, page_size(first), ["cases", where, order.value]
+    position = context.parts.cursors.read(caller, question, after)
+    descending, sort = order.value.startswith("-"), order.value.lstrip("-")
+    views = await context.parts.cases.listed(
+        caller,
+        where=where,
+        sort=sort,
+        descending=descending,
+        after=tuple(position) if position else None,  # type: ignore[arg-type]
+        limit=size + 1,
+    )
+    return connection(
+        context, question, views, first=size, after=after,
+        position=lambda view: [view.document[sort], view.id],
+        total=lambda: context.parts.cases.count(caller, where),
+    )  # fmt: skip
+
+
+async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:  # type: ignore[valid-type]
+    """One case, or null."""
+    context = context_of(info)
+    caller = context.signed_in
+    return await context.parts.cases.get(caller, require_id(id, "cas"))
+
+
+async def cases(
+    root: Any,
+    info: strawberry.Info,
+    filter: CaseFilter | None = None,
+    order_by: CaseOrder = CaseOrder.RAISED_AT_DESC,
+    first: int = 20,
+    after: str | None = None,
+) -> CaseConnection:  # type: ignore[valid-type]
+    """Cases within reach."""
+    return await cases_page(context_of(info), where_of(filter), first=first, after=after, order=order_by)

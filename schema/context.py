@@ -1,0 +1,72 @@
+"""What every resolver of one request shares: the parts of the system, the caller, loaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from graphql import GraphQLResolveInfo
+
+from schema.cursors import Cursors
+from schema.loaders import Loaders
+from search.indexer import Indexer
+from search.service import Search
+from service.access.actor import Caller
+from service.archive.service import Archive
+from service.cases.service import Cases
+from service.customers.service import Customers
+from service.errors import NotSignedIn
+from service.evidence.service import EvidenceRoom
+from service.identity.service import Identity
+from service.journal.service import Journal
+from service.templates.service import Templates
+
+
+class Parts(Protocol):
+    """The system as resolvers use it; `service.app` builds it."""
+
+    identity: Identity
+    templates: Templates
+    customers: Customers
+    cases: Cases
+    evidence: EvidenceRoom
+    archive: Archive
+    search: Search
+    indexer: Indexer
+    journal: Journal
+    cursors: Cursors
+
+    def idempotency_mark(self, actor: str, mutation: str, key: str, values: Any) -> Any: ...
+
+
+@dataclass(slots=True)
+class Context:
+    """One request."""
+
+    parts: Parts
+    caller: Caller | None
+    request_id: str
+    source: str
+    locale: str
+    state: dict[str, Any] = field(default_factory=dict)
+    _loaders: Loaders | None = None
+
+    @property
+    def signed_in(self) -> Caller:
+        """The caller. Raises NotSignedIn."""
+        if self.caller is None:
+            raise NotSignedIn
+        return self.caller
+
+    @property
+    def loaders(self) -> Loaders:
+        """Batching readers for this request."""
+        if self._loaders is None:
+            self._loaders = Loaders(self.parts, self.signed_in)
+        return self._loaders
+
+
+def context_of(info: GraphQLResolveInfo) -> Context:
+    """The request's context."""
+    context: Context = info.context
+    return context

@@ -1,0 +1,370 @@
+"""Customers: the type, its relations, queries and mutations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from schema.connections import connection, page_size
+from schema.context import context_of
+from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present
+from schema.node import Node, connection_types, require_id
+from schema.people import Department, User
+from schema.records import ValueKind, Visibility, enum_type, record_type
+from schema.templates import Attribute, AttributeInput, attributes_of
+from search.port import After
+from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
+from service.customers.model import Customer as CustomerModel
+from service.errors import Code, Refused
+
+if TYPE_CHECKING:
+    from schema.cases import CaseConnection
+    from schema.evidence import EvidenceConnection
+
+KindEnum, RelationEnum = enum_type(CustomerKind), enum_type(CustomerRelation)
+ChannelKindEnum, IdentityKindEnum = enum_type(ChannelKind), enum_type(IdentityKind)
+
+
+@strawberry.type(description="A field that the actor may not see in full, with or without a value.")
+class MaskedField:
+    """Field, visibility, kind."""
+
+    field: str = strawberry.field(description="The field, such as `channels` or `contacts.phone`.")
+    visibility: Visibility = strawberry.field(description="How much is shown.")  # type: ignore[valid-type]
+    kind: ValueKind = strawberry.field(description="What the value is.")  # type: ignore[valid-type]
+
+
+def masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
+    """Every field that this actor may not see in full, selected or not."""
+    return [
+        {"field": _camel(masked.field), "visibility": masked.visibility, "kind": masked.kind}  # type: ignore[misc]
+        for masked in root.masked_fields()
+    ]
+
+
+def _camel(path: str) -> str:
+    if path.startswith("attributes."):
+        return path
+    first, *rest = path.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+class CustomerActionEnum(str, Enum):
+    """What a person can do with a customer."""
+
+    UPDATE = "UPDATE"
+    ASSIGN = "ASSIGN"
+    RAISE_CASE = "RAISE_CASE"
+    ADD_EVIDENCE = "ADD_EVIDENCE"
+
+
+CustomerAction = strawberry.enum(CustomerActionEnum, name="CustomerAction", description="What a person can do with a customer.")
+_RIGHTS = {
+    CustomerActionEnum.UPDATE: "customer.update",
+    CustomerActionEnum.ASSIGN: "customer.assign",
+    CustomerActionEnum.RAISE_CASE: "case.raise",
+    CustomerActionEnum.ADD_EVIDENCE: "evidence.create",
+}
+
+
+@strawberry.type(description="A customer's file at one of its versions, through today's masks.")
+class CustomerRevision:
+    """A view on the journal."""
+
+    version: int = strawberry.field(description="The version.")
+    at: datetime = strawberry.field(description="When it became so.")
+    by: strawberry.ID = strawberry.field(description="Id of the user who made it so.")
+    customer: "Customer" = strawberry.field(description="The file as it was.")  # noqa: UP037
+
+
+CustomerRevisionConnection = connection_types(CustomerRevision, "CustomerRevision")
+
+
+@record_type(CustomerModel, leave_out=("department",), interfaces=(Node,))
+class Customer:
+    """A customer."""
+
+    @strawberry.field(description="The account manager whose file it is.")
+    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.users.load(root.document["owner"])
+
+    @strawberry.field(description="The department that keeps the file.")
+    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.departments.load(root.document["department"])
+
+    @strawberry.field(description="The template's fields.")
+    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:  # noqa: N805
+        return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
+
+    masked_fields: list[MaskedField] = strawberry.field(
+        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
+    )
+
+    @strawberry.field(description="What this actor may do with it now.")
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:  # type: ignore[valid-type]  # noqa: N805
+        return [action for action, right in _RIGHTS.items() if root.caller.may(right, root.relations)]
+
+    @strawberry.field(description="Its cases that this actor may see, newest first.")
+    async def cases(  # noqa: N805
+        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+    ) -> Annotated["CaseConnection", strawberry.lazy("schema.cases")]:  # noqa: UP037
+        from schema.cases import cases_page  # noqa: PLC0415 - cases stand above customers
+
+        return await cases_page(context_of(info), {"customer": root.id}, first=first, after=after)
+
+    @strawberry.field(description="Files that belong to the customer rather than to a case (R11).")
+    async def evidence(  # noqa: N805
+        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+    ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
+        from schema.evidence import evidence_page  # noqa: PLC0415
+
+        return await evidence_page(context_of(info), root, "customer", first=first, after=after)
+
+    @strawberry.field(description="Earlier states, newest first, through today's masks.")
+    async def revisions(  # noqa: N805
+        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+    ) -> CustomerRevisionConnection:  # type: ignore[valid-type]
+        context = context_of(info)
+        size, question = page_size(first), ["revisions", root.id]
+        before = context.parts.cursors.read(context.signed_in, question, after)
+        found = await context.parts.customers.revisions(
+            context.signed_in, root.id, before_version=before, limit=size + 1
+        )
+        states = [
+            {
+                "version": view.document["version"],
+                "at": view.document["updated_at"],
+                "by": view.document["updated_by"],
+                "customer": view,
+            }
+            for view in found
+        ]
+        return connection(
+            context, question, states, first=size, after=after, position=lambda state: state["version"]
+        )
+
+
+CustomerConnection = connection_types(Customer, "Customer")
+
+
+@strawberry.input(description="Which customers; conditions are joined by and.")
+class CustomerFilter:
+    """Open fields, and blind equality on numbers (B2): the whole number finds, a part of it does not."""
+
+    kind: KindEnum | None = strawberry.field(default=None, description="Person or organisation.")  # type: ignore[valid-type]
+    relation: RelationEnum | None = strawberry.field(default=None, description="How the company stands to them.")  # type: ignore[valid-type]
+    owner: strawberry.ID | None = strawberry.field(default=None, description="Whose file.")
+    department: strawberry.ID | None = strawberry.field(default=None, description="Which department's.")
+    tag: str | None = strawberry.field(default=None, description="With this tag.")
+    phone: str | None = strawberry.field(default=None, description="The whole phone number.")
+    email: str | None = strawberry.field(default=None, description="The whole e-mail address.")
+    id_number: str | None = strawberry.field(default=None, description="The whole identity card number.")
+    registration_number: str | None = strawberry.field(default=None, description="The whole registration number.")
+
+
+@strawberry.enum(description="Orders of customers.")
+class CustomerOrder(Enum):
+    """By open fields only."""
+
+    CREATED_AT_DESC = "-_id"
+    CREATED_AT_ASC = "_id"
+    UPDATED_AT_DESC = "-updated_at"
+    UPDATED_AT_ASC = "updated_at"
+
+
+@strawberry.input(description="A way to reach the customer.")
+class ChannelInput:
+    """Input."""
+
+    kind: ChannelKindEnum = strawberry.field(description="Phone, e-mail or WeChat.")  # type: ignore[valid-type]
+    value: str = strawberry.field(description="Number, address or WeChat id.")
+    label: str | None = strawberry.field(default=None, description="What it is used for.")
+
+
+@strawberry.input(description="An official number.")
+class IdentityNumberInput:
+    """Input."""
+
+    kind: IdentityKindEnum = strawberry.field(description="Which number.")  # type: ignore[valid-type]
+    value: str = strawberry.field(description="The number.")
+
+
+@strawberry.input(description="A postal address.")
+class AddressInput:
+    """Input."""
+
+    text: str = strawberry.field(description="The address.")
+    label: str | None = strawberry.field(default=None, description="What it is used for.")
+
+
+@strawberry.input(description="A bank account.")
+class BankAccountInput:
+    """Input."""
+
+    bank: str = strawberry.field(description="The bank's name.")
+    number: str = strawberry.field(description="Account or card number.")
+    holder: str | None = strawberry.field(default=None, description="The holder's name.")
+
+
+@strawberry.input(description="Somebody at the customer's.")
+class ContactInput:
+    """Input."""
+
+    name: str = strawberry.field(description="Their name.")
+    title: str | None = strawberry.field(default=None, description="Their function.")
+    phone: str | None = strawberry.field(default=None, description="Their phone number.")
+    email: str | None = strawberry.field(default=None, description="Their e-mail address.")
+
+
+@strawberry.input(description="A new customer.")
+class CreateCustomerInput:
+    """Input."""
+
+    kind: KindEnum = strawberry.field(description="Person or organisation.")  # type: ignore[valid-type]
+    name: str = strawberry.field(description="Full name.")
+    channels: list[ChannelInput] = strawberry.field(description="Ways to reach them, at least one.")
+    relation: RelationEnum = strawberry.field(default=CustomerRelation.PROSPECT, description="Prospect, customer or partner.")  # type: ignore[valid-type]
+    owner: strawberry.ID | None = strawberry.field(
+        default=None, description="Id of the account manager; left out, an account manager takes it themselves."
+    )
+    identity_numbers: list[IdentityNumberInput] | None = strawberry.field(default=None, description="Official numbers.")
+    date_of_birth: str | None = strawberry.field(default=None, description="YYYY-MM-DD.")
+    addresses: list[AddressInput] | None = strawberry.field(default=None, description="Postal addresses.")
+    bank_accounts: list[BankAccountInput] | None = strawberry.field(default=None, description="Bank accounts.")
+    contacts: list[ContactInput] | None = strawberry.field(default=None, description="People at the customer's.")
+    tags: list[str] | None = strawberry.field(default=None, description="Free labels.")
+    attributes: list[AttributeInput] | None = strawberry.field(default=None, description="The template's fields.")
+    template: str | None = strawberry.field(default=None, description="Key of the template; `standard` by default.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.input(description="Changes to a customer: what is left out stays, null clears.")
+class UpdateCustomerInput:
+    """Input."""
+
+    id: strawberry.ID = strawberry.field(description="The customer.")
+    version: int = strawberry.field(description="The version that was read.")
+    kind: KindEnum | None = strawberry.field(default=strawberry.UNSET, description="Person or organisation.")  # type: ignore[valid-type]
+    name: str | None = strawberry.field(default=strawberry.UNSET, description="Full name.")
+    relation: RelationEnum | None = strawberry.field(default=strawberry.UNSET, description="Prospect, customer, partner.")  # type: ignore[valid-type]
+    channels: list[ChannelInput] | None = strawberry.field(default=strawberry.UNSET, description="All channels.")
+    identity_numbers: list[IdentityNumberInput] | None = strawberry.field(
+        default=strawberry.UNSET, description="All official numbers."
+    )
+    date_of_birth: str | None = strawberry.field(default=strawberry.UNSET, description="YYYY-MM-DD.")
+    addresses: list[AddressInput] | None = strawberry.field(default=strawberry.UNSET, description="All addresses.")
+    bank_accounts: list[BankAccountInput] | None = strawberry.field(
+        default=strawberry.UNSET, description="All bank accounts."
+    )
+    contacts: list[ContactInput] | None = strawberry.field(default=strawberry.UNSET, description="All contacts.")
+    tags: list[str] | None = strawberry.field(default=strawberry.UNSET, description="All tags.")
+    attributes: list[AttributeInput] | None = strawberry.field(
+        default=strawberry.UNSET, description="Template fields to change; the others stay."
+    )
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.input(description="Hands a customer to another account manager.")
+class AssignCustomerInput:
+    """Input."""
+
+    id: strawberry.ID = strawberry.field(description="The customer.")
+    version: int = strawberry.field(description="The version that was read.")
+    owner: strawberry.ID = strawberry.field(description="Id of the new owner.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.type(description="Outcome of a change to a customer.")
+class CustomerPayload:
+    """Payload."""
+
+    customer: Customer | None = strawberry.field(description="The customer after the change.")  # type: ignore[valid-type]
+    user_errors: list[UserError] = strawberry.field(description="What was wrong.")
+
+
+async def customer(root: Any, info: strawberry.Info, id: strawberry.ID) -> Customer | None:  # type: ignore[valid-type]
+    """One customer, or null."""
+    context = context_of(info)
+    caller = context.signed_in
+    return await context.parts.customers.get(caller, require_id(id, "cus"))
+
+
+async def customers(
+    root: Any,
+    info: strawberry.Info,
+    query: str | None = None,
+    filter: CustomerFilter | None = None,
+    order_by: CustomerOrder = CustomerOrder.CREATED_AT_DESC,
+    first: int = 20,
+    after: str | None = None,
+) -> CustomerConnection:  # type: ignore[valid-type]
+    """Customers within reach: all, those that match, or by part of their name (`query`, best first)."""
+    context = context_of(info)
+    caller, size = context.signed_in, page_size(first)
+    where = {name: getattr(value, "value", value) for name, value in (filter or {}).items() if value is not None}  # type: ignore[attr-defined]
+    question = ["customers", query, where, order_by.value]
+    position = context.parts.cursors.read(caller, question, after)
+    parts = context.parts
+    if query:
+        found, total, more = await parts.search.customers(
+            caller, query=query, terms=_terms(where), after=After(*position) if position else None, first=size
+        )
+        return connection(
+            context, question, found, first=size, after=after, more=more, total=total,
+            node=lambda hit: hit[0], position=lambda hit: [hit[1].value, hit[1].id],
+        )  # fmt: skip
+    descending, sort = order_by.value.startswith("-"), order_by.value.lstrip("-")
+    views = await parts.customers.listed(
+        caller,
+        where=where,
+        sort=sort,
+        descending=descending,
+        after=tuple(position) if position else None,  # type: ignore[arg-type]
+        limit=size + 1,
+    )
+    return connection(
+        context, question, views, first=size, after=after,
+        position=lambda view: [view.document[sort], view.id],
+        total=lambda: parts.customers.count(caller, where),
+    )  # fmt: skip
+
+
+_INDEXED = {"kind": "customer_kind", "relation": "relation", "owner": "owner", "department": "department", "tag": "tags"}
+
+
+def _terms(where: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Open conditions beside a name; numbers are found without one."""
+    for name in where:
+        if name not in _INDEXED:
+            raise Refused(Code.QUESTION_REFUSED, f"query + {name}")
+    return {_INDEXED[name]: (value,) for name, value in where.items()}
+
+
+async def create_customer(root: Any, info: strawberry.Info, input: CreateCustomerInput) -> CustomerPayload:
+    """Opens a customer's file."""
+    parts = context_of(info).parts
+    return await payload(info, "customer", input, parts.customers.create, parts.customers.at_version)  # type: ignore[arg-type, return-value]
+
+
+async def update_customer(root: Any, info: strawberry.Info, input: UpdateCustomerInput) -> CustomerPayload:
+    """Changes a customer's file; a stale `version` is CONFLICT and nothing is written."""
+    parts = context_of(info).parts
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        record = require_id(values["id"], "cus")
+        return await parts.customers.update(caller, record, values["version"], present(values, "id", "version"))
+
+    return await payload(info, "customer", input, work, parts.customers.at_version)  # type: ignore[arg-type, return-value]
+
+
+async def assign_customer(root: Any, info: strawberry.Info, input: AssignCustomerInput) -> CustomerPayload:
+    """Hands a customer's file, and the ownership of its cases, to another account manager."""
+    parts = context_of(info).parts
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        return await parts.customers.assign(caller, require_id(values["id"], "cus"), values["version"], values["owner"])
+
+    return await payload(info, "customer", input, work, parts.customers.at_version)  # type: ignore[arg-type, return-value]

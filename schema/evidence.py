@@ -1,0 +1,148 @@
+"""Evidence: files of cases and customers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+
+from schema.cases import Case
+from schema.connections import connection, page_size
+from schema.context import Context, context_of
+from schema.customers import Customer, MaskedField, masked_fields
+from schema.mutations import IDEMPOTENCY_KEY, UserError, payload
+from schema.node import Node, connection_types, require_id
+from schema.records import enum_type, record_type
+from service.access.view import View
+from service.evidence.model import Evidence as EvidenceModel
+from service.evidence.model import EvidenceKind
+from service.evidence.model import EvidencePage as EvidencePageModel
+
+EvidenceKindEnum = enum_type(EvidenceKind)
+
+
+@record_type(EvidencePageModel)
+class EvidencePage:
+    """One page's text."""
+
+
+@record_type(EvidenceModel, interfaces=(Node,))
+class Evidence:
+    """A file."""
+
+    @strawberry.field(description="The case it belongs to.")
+    async def case(root: Any, info: strawberry.Info) -> Case | None:  # type: ignore[valid-type]  # noqa: N805
+        case = root.document["case"]
+        return await context_of(info).loaders.cases.load(case) if case else None
+
+    @strawberry.field(description="The customer it belongs to.")
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]  # noqa: N805
+        return await context_of(info).loaders.customers.load(root.document["customer"])
+
+    masked_fields: list[MaskedField] = strawberry.field(
+        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
+    )
+
+    @strawberry.field(description="Where to PUT the bytes with the same bearer token, while they are awaited from this actor.")
+    def upload_url(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+        return context_of(info).parts.evidence.upload_url(root)
+
+    @strawberry.field(description="Where to GET the bytes with a bearer token, if this actor may.")
+    def download_url(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+        return context_of(info).parts.evidence.download_url(root)
+
+    @strawberry.field(description="The text that was read, pages parted by form feeds.")
+    async def text(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+        context = context_of(info)
+        return await context.parts.evidence.text(context.signed_in, root)
+
+    @strawberry.field(description="The text page by page, with the places of its lines.")
+    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:  # type: ignore[valid-type]  # noqa: N805
+        context = context_of(info)
+        return await context.parts.evidence.pages(context.signed_in, root)
+
+
+EvidenceConnection = connection_types(Evidence, "Evidence")
+
+
+async def evidence_page(context: Context, parent: View, kind: str, *, first: int, after: str | None) -> Any:
+    """A page of a case's or customer's files, newest first."""
+    size, question = page_size(first), ["evidence", parent.id]
+    last = context.parts.cursors.read(context.signed_in, question, after)
+    rooms = context.parts.evidence
+    listed = rooms.of_case if kind == "case" else rooms.of_customer
+    found = await listed(context.signed_in, parent, after=last, limit=size + 1)
+    return connection(context, question, found, first=size, after=after, position=lambda view: view.id)
+
+
+@strawberry.input(description="Where the paper original lies (R50).")
+class PaperLocationInput:
+    """Input."""
+
+    room: str | None = strawberry.field(default=None, description="The room.")
+    cabinet: str | None = strawberry.field(default=None, description="The cabinet in the room.")
+    box: str | None = strawberry.field(default=None, description="The box in the cabinet.")
+    barcode: str | None = strawberry.field(default=None, description="The barcode.")
+
+
+@strawberry.input(description="A file to be uploaded; exactly one of `case` and `customer`.")
+class CreateEvidenceInput:
+    """Input."""
+
+    case: strawberry.ID | None = strawberry.field(default=None, description="The case.")
+    customer: strawberry.ID | None = strawberry.field(default=None, description="The customer.")
+    kind: EvidenceKindEnum = strawberry.field(description="What it is.")  # type: ignore[valid-type]
+    file_name: str = strawberry.field(description="The file's name.")
+    media_type: str = strawberry.field(description="application/pdf, image/jpeg, image/png or image/tiff.")
+    size: int = strawberry.field(description="The file's size in bytes.")
+    sha256: str | None = strawberry.field(default=None, description="SHA-256 of the file in hexadecimal digits.")
+    paper: PaperLocationInput | None = strawberry.field(default=None, description="Where the paper original lies.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.input(description="Hides the wrong file.")
+class WithdrawEvidenceInput:
+    """Input."""
+
+    id: strawberry.ID = strawberry.field(description="The evidence.")
+    version: int = strawberry.field(description="The version that was read.")
+    reason: str = strawberry.field(description="Why.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.type(description="Outcome of a change to evidence.")
+class EvidencePayload:
+    """Payload."""
+
+    evidence: Evidence | None = strawberry.field(description="The evidence after the change.")  # type: ignore[valid-type]
+    user_errors: list[UserError] = strawberry.field(description="What was wrong.")
+
+
+async def evidence(root: Any, info: strawberry.Info, id: strawberry.ID) -> Evidence | None:  # type: ignore[valid-type]
+    """One file, or null."""
+    context = context_of(info)
+    caller = context.signed_in
+    return await context.parts.evidence.get(caller, require_id(id, "evd"))
+
+
+async def create_evidence(root: Any, info: strawberry.Info, input: CreateEvidenceInput) -> EvidencePayload:
+    """Registers a file; then PUT its bytes to `uploadUrl`."""
+    room = context_of(info).parts.evidence
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        for field, prefix in (("case", "cas"), ("customer", "cus")):
+            if values.get(field) is not None:
+                require_id(values[field], prefix, field)
+        return await room.create(caller, values)
+
+    return await payload(info, "evidence", input, work, room.at_version)  # type: ignore[arg-type, return-value]
+
+
+async def withdraw_evidence(root: Any, info: strawberry.Info, input: WithdrawEvidenceInput) -> EvidencePayload:
+    """Hides the wrong file, with a reason; its bytes are kept."""
+    room = context_of(info).parts.evidence
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        return await room.withdraw(caller, require_id(values["id"], "evd"), values["version"], values["reason"])
+
+    return await payload(info, "evidence", input, work, room.at_version)  # type: ignore[arg-type, return-value]

@@ -1,0 +1,256 @@
+"""Users, departments, sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from schema.connections import connection, page_size
+from schema.context import context_of
+from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
+from schema.node import Node, connection_types, require_id
+from schema.records import enum_type, record_type
+from service.access.policy import Role
+from service.errors import Invalid
+from service.identity.model import Department as DepartmentModel
+from service.identity.model import User as UserModel
+
+RoleType = enum_type(Role)
+
+
+@strawberry.type(description="A text in both languages.")
+class LocalisedText:
+    """zh-CN and en."""
+
+    zh: str = strawberry.field(description="In Chinese (zh-CN).")
+    en: str = strawberry.field(description="In English.")
+
+
+@record_type(DepartmentModel, leave_out=("name",), interfaces=(Node,))
+class Department:
+    """A department."""
+
+    @strawberry.field(description="Its name.")
+    def name(root: Any, info: strawberry.Info) -> LocalisedText:  # noqa: N805
+        return {"zh": root.name["zh-CN"], "en": root.name["en"]}  # type: ignore[return-value]
+
+
+@record_type(UserModel, leave_out=("department",), interfaces=(Node,))
+class User:
+    """Somebody who works here."""
+
+    @strawberry.field(description="The user's department.")
+    async def department(root: Any, info: strawberry.Info) -> Department | None:  # noqa: N805
+        return await context_of(info).loaders.departments.load(root.department) if root.department else None
+
+
+UserConnection = connection_types(User, "User")
+
+
+@strawberry.type(description="What a sign-in gives.")
+class Session:
+    """Tokens and whose they are."""
+
+    access_token: str = strawberry.field(description="Send it as `Authorization: Bearer …`; lives ten minutes.")
+    access_expires_at: datetime = strawberry.field(description="When the access token ends.")
+    refresh_token: str = strawberry.field(description="Works once, for `refreshSession`.")
+    user: User = strawberry.field(description="Who signed in.")  # type: ignore[valid-type]
+
+
+@strawberry.type(description="Outcome of a sign-in or refresh.")
+class SessionPayload:
+    """Payload."""
+
+    session: Session | None = strawberry.field(description="The session, if it began.")
+    user_errors: list[UserError] = strawberry.field(description="What was wrong.")
+
+
+@strawberry.type(description="Outcome of a step that has no object.")
+class DonePayload:
+    """Payload."""
+
+    done: bool | None = strawberry.field(description="Whether it was done.")
+    user_errors: list[UserError] = strawberry.field(description="What was wrong.")
+
+
+@strawberry.type(description="Outcome of a change to a user.")
+class UserPayload:
+    """Payload."""
+
+    user: User | None = strawberry.field(description="The user after the change.")  # type: ignore[valid-type]
+    initial_password: str | None = strawberry.field(
+        description="The generated password of a new user; told once."
+    )
+    user_errors: list[UserError] = strawberry.field(description="What was wrong.")
+
+
+@strawberry.input(description="E-mail and password.")
+class SignInInput:
+    """Input."""
+
+    email: str = strawberry.field(description="E-mail address.")
+    password: str = strawberry.field(description="Password.")
+
+
+@strawberry.input(description="A refresh token.")
+class RefreshSessionInput:
+    """Input."""
+
+    refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+
+
+@strawberry.input(description="A new password.")
+class ChangePasswordInput:
+    """Input."""
+
+    current_password: str = strawberry.field(description="The password in use.")
+    new_password: str = strawberry.field(description="The new one: 12 characters at least.")
+
+
+@strawberry.input(description="A new user.")
+class CreateUserInput:
+    """Input."""
+
+    email: str = strawberry.field(description="E-mail address.")
+    name: str = strawberry.field(description="Full name.")
+    roles: list[RoleType] = strawberry.field(description="Roles, at least one.")  # type: ignore[valid-type]
+    department: strawberry.ID | None = strawberry.field(default=None, description="Id of the department.")
+    locale: str | None = strawberry.field(default=None, description="`zh-CN` (default) or `en`.")
+    password: str | None = strawberry.field(default=None, description="First password; left out, one is generated.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.input(description="Changes to a user; what is left out stays.")
+class UpdateUserInput:
+    """Input."""
+
+    id: strawberry.ID = strawberry.field(description="The user.")
+    version: int = strawberry.field(description="The version that was read.")
+    email: str | None = strawberry.field(default=strawberry.UNSET, description="E-mail address.")
+    name: str | None = strawberry.field(default=strawberry.UNSET, description="Full name.")
+    roles: list[RoleType] | None = strawberry.field(default=strawberry.UNSET, description="Roles.")  # type: ignore[valid-type]
+    department: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Id of the department.")
+    locale: str | None = strawberry.field(default=strawberry.UNSET, description="`zh-CN` or `en`.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+@strawberry.input(description="Disables a user: their sessions end at once.")
+class DisableUserInput:
+    """Input."""
+
+    id: strawberry.ID = strawberry.field(description="The user.")
+    version: int = strawberry.field(description="The version that was read.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
+
+
+async def viewer(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    """Who is signed in."""
+    context = context_of(info)
+    return await context.parts.identity.user(context.signed_in.actor.id)
+
+
+async def users(
+    root: Any,
+    info: strawberry.Info,
+    query: str | None = None,
+    department: strawberry.ID | None = None,
+    role: RoleType | None = None,  # type: ignore[valid-type]
+    first: int = 20,
+    after: str | None = None,
+) -> UserConnection:  # type: ignore[valid-type]
+    """Active users, to choose an owner from."""
+    context = context_of(info)
+    size, question = page_size(first), ["users", query, department, role.value if role else None]
+    last = context.parts.cursors.read(context.signed_in, question, after)
+    found = await context.parts.identity.users(
+        context.signed_in, query=query, department=department, role=role, first=size + 1, after_id=last
+    )
+    return connection(context, question, found, first=size, after=after, position=lambda user: user.id)
+
+
+async def departments(root: Any, info: strawberry.Info) -> list[Department]:  # type: ignore[valid-type]
+    """All departments."""
+    context = context_of(info)
+    assert context.signed_in  # noqa: S101 - raises NotSignedIn
+    return await context.parts.identity.departments()
+
+
+async def sign_in(root: Any, info: strawberry.Info, input: SignInInput) -> SessionPayload:
+    """Begins a session."""
+    return await _session(info, "sign_in", input["email"], input["password"])  # type: ignore[index]
+
+
+async def refresh_session(root: Any, info: strawberry.Info, input: RefreshSessionInput) -> SessionPayload:
+    """New tokens for an old refresh token; each works once."""
+    return await _session(info, "refresh", input["refresh_token"])  # type: ignore[index]
+
+
+async def _session(info: strawberry.Info, step: str, *secrets: str) -> Any:
+    context = context_of(info)
+    begin = getattr(context.parts.identity, step)
+    try:
+        tokens = await begin(*secrets, source=context.source, request_id=context.request_id)
+    except Invalid as invalid:
+        return {"session": None, "user_errors": shown(invalid.problems, context.locale)}
+    context.caller = context.caller or await context.parts.identity.caller(
+        tokens.access_token, request_id=context.request_id, source=context.source, locale=context.locale
+    )
+    return {"session": tokens, "user_errors": []}
+
+
+async def sign_out(root: Any, info: strawberry.Info) -> DonePayload:
+    """Ends the session: its tokens are dead at the next query."""
+    context = context_of(info)
+    await context.parts.identity.sign_out(context.signed_in)
+    return {"done": True, "user_errors": []}  # type: ignore[return-value]
+
+
+async def change_password(root: Any, info: strawberry.Info, input: ChangePasswordInput) -> DonePayload:
+    """Changes one's own password and ends one's other sessions."""
+
+    async def work(caller: Any, values: dict[str, Any]) -> bool:
+        await context_of(info).parts.identity.change_password(
+            caller, values["current_password"], values["new_password"]
+        )
+        return True
+
+    return await payload(info, "done", input, work)  # type: ignore[arg-type, return-value]
+
+
+async def create_user(root: Any, info: strawberry.Info, input: CreateUserInput) -> UserPayload:
+    """Makes an account (ADMIN)."""
+    identity = context_of(info).parts.identity
+    told: dict[str, Any] = {}
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        made = await identity.create_user(caller, {k: v for k, v in values.items() if v is not None})
+        told["initial_password"] = made.initial_password
+        return made.user
+
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
+    return {"initial_password": None, **made, **told}  # type: ignore[return-value]
+
+
+async def update_user(root: Any, info: strawberry.Info, input: UpdateUserInput) -> UserPayload:
+    """Changes an account (ADMIN); rights change at the next query."""
+    identity = context_of(info).parts.identity
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        user = require_id(values["id"], "usr")
+        return await identity.update_user(caller, user, values["version"], present(values, "id", "version"))
+
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
+    return {"initial_password": None, **made}  # type: ignore[return-value]
+
+
+async def disable_user(root: Any, info: strawberry.Info, input: DisableUserInput) -> UserPayload:
+    """Disables an account (ADMIN)."""
+    identity = context_of(info).parts.identity
+
+    async def work(caller: Any, values: dict[str, Any]) -> Any:
+        return await identity.disable_user(caller, require_id(values["id"], "usr"), values["version"])
+
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
+    return {"initial_password": None, **made}  # type: ignore[return-value]

@@ -1,0 +1,105 @@
+"""Stored models → GraphQL types, derived and never repeated.
+
+A field's GraphQL type, nullability, description and its `@sensitivity` directive come from the model's own
+declaration; its resolver is the View's mask. Nested models become types of their own, once each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import strawberry
+from strawberry.schema_directive import Location
+
+from service.access.declared import Declared, Kind, Level, Sensitivity, shape_of
+
+SensitivityClass = strawberry.enum(Sensitivity, name="Sensitivity", description="Classes of stored values.")
+Visibility = strawberry.enum(Level, name="Visibility", description="How much of a class an actor may see.")
+ValueKind = strawberry.enum(Kind, name="ValueKind", description="What a value is, which decides its mask.")
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="sensitivity",
+    description="The class that decides who may see the field, and the kind that decides its mask.",
+)
+class SensitivityDirective:
+    """Written on every field that is not OPEN."""
+
+    class_: SensitivityClass = strawberry.directive_field(name="class")
+    kind: ValueKind
+
+
+T = TypeVar("T", bound=type)
+_known: dict[type, Any] = {}
+_enums: dict[type[Enum], Any] = {Sensitivity: SensitivityClass, Level: Visibility, Kind: ValueKind}
+
+
+def enum_type(enum: type[Enum]) -> Any:
+    """The GraphQL enum of a domain enum; every value is described by its class's docstring at least."""
+    if enum not in _enums:
+        _enums[enum] = strawberry.enum(enum, description=(enum.__doc__ or enum.__name__).strip().split("\n")[0])
+    return _enums[enum]
+
+
+def _translated(hint: Any) -> Any:
+    """The hint with models and enums replaced by their GraphQL types."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        inner = [_translated(arg) for arg in get_args(hint) if arg is not type(None)]
+        return inner[0] | None if len(inner) == 1 else hint
+    if origin is list:
+        return list[_translated(get_args(hint)[0])]  # type: ignore[misc]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return enum_type(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return nested_type(hint)
+    return hint
+
+
+def _field(declared: Declared) -> Any:
+    directives = []
+    if declared.sensitivity is not Sensitivity.OPEN:
+        directives.append(SensitivityDirective(class_=declared.sensitivity, kind=declared.kind))  # type: ignore[call-arg]
+    return strawberry.field(description=declared.description, directives=directives)
+
+
+def nested_type(model: type) -> Any:
+    """The type of a model that stands inside a record, made on first use."""
+    if model not in _known:
+        _known[model] = record_type(model)(type(model.__name__, (), {"__doc__": model.__doc__, "__annotations__": {}}))
+    return _known[model]
+
+
+def record_type(
+    model: type, *, leave_out: Iterable[str] = (), interfaces: tuple[type, ...] = ()
+) -> Callable[[type], Any]:
+    """Decorator: gives a class the model's stored fields, beside the relations that it declares itself."""
+    left_out = {"attributes", *leave_out}
+
+    def decorate(cls: type) -> Any:
+        hints = get_type_hints(model)
+        annotations = dict(cls.__dict__.get("__annotations__", {}))
+        for shape in shape_of(model).fields:
+            if shape.name in left_out:
+                continue
+            hint = hints[shape.name]
+            if shape.name == "id":
+                hint = strawberry.ID
+            elif shape.sensitivity is not Sensitivity.OPEN and shape.kind is not Kind.LABEL:
+                hint = hint | None if type(None) not in get_args(hint) else hint
+            annotations[shape.name] = _translated(hint)
+            setattr(cls, shape.name, _field(shape.declared))
+        cls.__annotations__ = annotations
+        description = (model.__doc__ or "").strip().split("\n")[0]
+        if interfaces:
+            cls = type(cls.__name__, (cls, *interfaces), {"__annotations__": {}, "__doc__": cls.__doc__})
+        made = strawberry.type(cls, name=model.__name__, description=description)
+        _known[model] = made
+        return made
+
+    return decorate

@@ -1,0 +1,118 @@
+"""The schema: every query and mutation in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from graphql import GraphQLSchema
+from strawberry.schema.config import StrawberryConfig
+
+from schema import audit, case_steps, people, templates
+from schema import cases as case_types
+from schema import customers as customer_types
+from schema import evidence as evidence_types
+from schema import search as search_types
+from schema.binding import bind
+from schema.context import context_of
+from schema.node import Node
+from schema.records import SensitivityDirective
+
+
+def _field(resolver: Any) -> Any:
+    """A root field described by its resolver's docstring."""
+    return strawberry.field(resolver=resolver, description=" ".join((resolver.__doc__ or "").split()))
+
+
+async def node(root: Any, info: strawberry.Info, id: strawberry.ID) -> Node | None:
+    """Whatever has this id, if this actor may see it; null otherwise, the same as absent."""
+    context = context_of(info)
+    caller, parts = context.signed_in, context.parts
+    prefix = str(id).partition("_")[0]
+    if prefix == "evt":
+        return await _event(context, str(id))  # type: ignore[no-any-return]
+    read = {
+        "cus": parts.customers.get,
+        "cas": parts.cases.get,
+        "evd": parts.evidence.get,
+        "usr": lambda _, user: parts.identity.user(user),
+        "dep": lambda _, department: context.loaders.departments.load(department),
+        "tpl": lambda _, template: _template(context, template),
+        "jrn": lambda _, entry: _entry(context, entry),
+    }.get(prefix)
+    return await read(caller, str(id)) if read else None  # type: ignore[operator, no-any-return]
+
+
+async def _template(context: Any, template: str) -> Any:
+    try:
+        return await context.parts.templates.by_id(template)
+    except KeyError:
+        return None
+
+
+async def _entry(context: Any, entry: str) -> Any:
+    return await context.parts.journal.entry(entry) if context.signed_in.may("audit.read") else None
+
+
+async def _event(context: Any, event: str) -> Any:
+    parts = context.parts
+    document = await parts.cases.repository.event(event)
+    case = await parts.cases.get(context.signed_in, document["case"]) if document else None
+    return await parts.cases.history.one(context.signed_in, document, case) if case else None
+
+
+@strawberry.type(description="What can be asked.")
+class Query:
+    """Queries."""
+
+    viewer: people.User | None = _field(people.viewer)  # type: ignore[valid-type]
+    node: Node | None = _field(node)
+    customer: customer_types.Customer | None = _field(customer_types.customer)  # type: ignore[valid-type]
+    customers: customer_types.CustomerConnection = _field(customer_types.customers)  # type: ignore[valid-type]
+    case: case_types.Case | None = _field(case_types.case)  # type: ignore[valid-type]
+    cases: case_types.CaseConnection = _field(case_types.cases)  # type: ignore[valid-type]
+    search_cases: search_types.CaseSearchConnection = _field(search_types.search_cases)
+    evidence: evidence_types.Evidence | None = _field(evidence_types.evidence)  # type: ignore[valid-type]
+    case_templates: list[templates.Template] = _field(templates.case_templates)  # type: ignore[valid-type]
+    customer_templates: list[templates.Template] = _field(templates.customer_templates)  # type: ignore[valid-type]
+    users: people.UserConnection = _field(people.users)  # type: ignore[valid-type]
+    departments: list[people.Department] = _field(people.departments)  # type: ignore[valid-type]
+    audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)  # type: ignore[valid-type]
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation:
+    """Mutations."""
+
+    sign_in: people.SessionPayload = _field(people.sign_in)
+    refresh_session: people.SessionPayload = _field(people.refresh_session)
+    sign_out: people.DonePayload = _field(people.sign_out)
+    change_password: people.DonePayload = _field(people.change_password)
+    create_user: people.UserPayload = _field(people.create_user)
+    update_user: people.UserPayload = _field(people.update_user)
+    disable_user: people.UserPayload = _field(people.disable_user)
+    create_customer: customer_types.CustomerPayload = _field(customer_types.create_customer)
+    update_customer: customer_types.CustomerPayload = _field(customer_types.update_customer)
+    assign_customer: customer_types.CustomerPayload = _field(customer_types.assign_customer)
+    raise_case: case_steps.CasePayload = _field(case_steps.raise_case)
+    update_case: case_steps.CasePayload = _field(case_steps.update_case)
+    assign_case: case_steps.CasePayload = _field(case_steps.assign_case)
+    record_case_step: case_steps.CasePayload = _field(case_steps.record_case_step)
+    close_case: case_steps.CasePayload = _field(case_steps.close_case)
+    review_case: case_steps.CasePayload = _field(case_steps.review_case)
+    archive_case: case_steps.CasePayload = _field(case_steps.archive_case)
+    create_evidence: evidence_types.EvidencePayload = _field(evidence_types.create_evidence)
+    withdraw_evidence: evidence_types.EvidencePayload = _field(evidence_types.withdraw_evidence)
+    publish_template: templates.TemplatePayload = _field(templates.publish_template)
+
+
+declared = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    types=[customer_types.Customer, case_types.Case, case_types.CaseEvent, evidence_types.Evidence, people.User, people.Department,
+           templates.Template, audit.AuditEntry],
+    schema_directives=[SensitivityDirective],
+    config=StrawberryConfig(auto_camel_case=True),
+)  # fmt: skip
+SDL: str = declared.as_str() + "\n"
+core: GraphQLSchema = bind(declared)

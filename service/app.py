@@ -1,0 +1,237 @@
+"""The composition root: settings, clients, wiring, nothing else."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from schema.cursors import Cursors
+from schema.http.callers import Callers
+from schema.http.files import files_routes
+from schema.http.graphiql import graphiql_routes
+from schema.http.graphql import GraphQLRoute
+from schema.http.health import health_routes
+from schema.root import core
+from search.engines.elastic import ElasticIndex
+from search.engines.embedded import EmbeddedIndex
+from search.indexer import Indexer
+from search.port import SearchEngine
+from search.service import Search
+from service.access.actor import IdempotencyMark
+from service.archive.service import Archive
+from service.cases import repository as cases_repository
+from service.cases.calendar import Calendar, ChineseWorkdays
+from service.cases.service import Cases
+from service.config import Settings
+from service.crypto import BlindIndex, Keyring
+from service.customers import repository as customers_repository
+from service.customers.service import Customers
+from service.evidence import repository as evidence_repository
+from service.evidence.service import EvidenceRoom
+from service.identity import repository as identity_repository
+from service.identity.service import Identity
+from service.jobs import repository as jobs_repository
+from service.jobs.service import Jobs
+from service.journal import repository as journal_repository
+from service.journal.service import Journal
+from service.keys.service import Keys
+from service.policies import repository as policies_repository
+from service.policies.service import Policies
+from service.storage import Database, Index, open_database, open_objects
+from service.storage.epoch import Epoch
+from service.storage.objects import S3Objects
+from service.templates import repository as templates_repository
+from service.templates.service import Templates
+
+INDEXES: tuple[Index, ...] = tuple(
+    chain.from_iterable(
+        module.INDEXES
+        for module in (
+            cases_repository,
+            customers_repository,
+            evidence_repository,
+            identity_repository,
+            jobs_repository,
+            journal_repository,
+            policies_repository,
+            templates_repository,
+        )
+    )
+)
+
+
+@dataclass(slots=True)
+class System:
+    """Every part, opened lazily: no connection is made before the first operation."""
+
+    settings: Settings
+    database: Database
+    objects: S3Objects
+    engine: SearchEngine
+    keyring: Keyring
+    epoch: Epoch
+    journal: Journal
+    jobs: Jobs
+    policies: Policies
+    identity: Identity
+    templates: Templates
+    customers: Customers
+    cases: Cases
+    evidence: EvidenceRoom
+    archive: Archive
+    search: Search
+    indexer: Indexer
+    cursors: Cursors
+
+    def idempotency_mark(self, actor: str, mutation: str, key: str, values: Any) -> IdempotencyMark:
+        """Keyed hashes of (actor, mutation, key) and of the input."""
+        secret = self.keyring.secret("idempotency")
+        named = orjson.dumps([actor, mutation, key])
+        asked = orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+        return IdempotencyMark(
+            hmac.new(secret, named, hashlib.sha256).hexdigest(), hmac.new(secret, asked, hashlib.sha256).hexdigest()
+        )
+
+    async def prepare(self) -> None:
+        """What `anjuan init` does: indexes, bucket, policy. May be repeated."""
+        await self.database.ensure(INDEXES)
+        await self.objects.prepare()
+        await self.policies.seed()
+        await self.epoch.refresh()
+
+    async def close(self) -> None:
+        """Closes every client."""
+        self.identity.close()
+        await self.engine.close()
+        await self.objects.close()
+        await self.database.close()
+
+
+def load_keyring(settings: Settings) -> Keyring:
+    """From the environment, or the keyring file. Raises KeyringError."""
+    if settings.keyring_json is not None:
+        return Keyring.from_json(settings.keyring_json.get_secret_value())
+    return Keyring.load(settings.keyring_path)
+
+
+def open_system(settings: Settings, *, writes_index: bool = False) -> System:
+    """Wires everything. `writes_index`: this process owns the embedded index's only writer."""
+    if settings.mongo_url is None or settings.s3_endpoint is None:
+        raise LookupError("no MongoDB or S3 is configured; `anjuan up` starts embedded ones")
+    database = open_database(settings.mongo_url.get_secret_value(), settings.database, settings.mongo_driver)
+    objects = open_objects(
+        settings.s3_endpoint,
+        settings.s3_access_key.get_secret_value() if settings.s3_access_key else "",
+        settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else "",
+        settings.s3_bucket,
+        region=settings.s3_region,
+    )
+    engine: SearchEngine
+    if settings.search_url is not None:
+        engine = ElasticIndex(settings.search_url.get_secret_value(), prefix=settings.database)
+    else:
+        engine = EmbeddedIndex(settings.data_dir / "index", writer=writes_index)
+    keyring = load_keyring(settings)
+    epoch = Epoch(database)
+    journal, jobs = Journal(database), Jobs(database)
+    policies = Policies(database, epoch, journal)
+    identity = Identity(
+        database,
+        keyring,
+        epoch,
+        journal,
+        policies,
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        access_seconds=settings.access_token_seconds,
+        refresh_days=settings.refresh_token_days,
+    )
+    keys = Keys(database, keyring, epoch)
+    templates = Templates(database, epoch, journal)
+    customers = Customers(database, keys, BlindIndex(keyring.secret), journal, jobs, templates, identity)
+    calendar = Calendar(ChineseWorkdays(), settings.time_zone)
+    cases = Cases(database, keys, journal, templates, identity, customers, calendar)
+    evidence = EvidenceRoom(
+        database,
+        keys,
+        keyring,
+        objects,
+        journal,
+        jobs,
+        customers,
+        cases,
+        public_url=settings.url,
+        upload_limit_bytes=settings.upload_limit_bytes,
+    )
+    archive = Archive(database, cases, evidence, templates, jobs, retention_years=settings.retention_years)
+    return System(
+        settings=settings,
+        database=database,
+        objects=objects,
+        engine=engine,
+        keyring=keyring,
+        epoch=epoch,
+        journal=journal,
+        jobs=jobs,
+        policies=policies,
+        identity=identity,
+        templates=templates,
+        customers=customers,
+        cases=cases,
+        evidence=evidence,
+        archive=archive,
+        search=Search(engine, journal, cases, customers, evidence),
+        indexer=Indexer(engine, journal, cases, customers, evidence, settings.time_zone),
+        cursors=Cursors(keyring.secret("cursor")),
+    )
+
+
+def checks_of(system: System) -> dict[str, Callable[[], Awaitable[bool]]]:
+    """What `/readyz` asks."""
+
+    async def policy() -> bool:
+        await system.epoch.refresh()
+        return (await system.policies.current()).version > 0
+
+    async def index() -> bool:
+        return await system.engine.healthy() and await system.engine.current() is not None
+
+    return {
+        "mongodb": system.database.reachable,
+        "objects": system.objects.healthy,
+        "index": index,
+        "policy": policy,
+    }
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application; its lifespan owns the clients."""
+    system = open_system(settings)
+    callers = Callers(system, settings.trusted_proxies)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        yield
+        await system.close()
+
+    routes = [
+        Route("/graphql", GraphQLRoute(system, callers, core), methods=["POST"]),
+        *files_routes(callers.required, system.evidence),
+        *health_routes(checks_of(system)),
+    ]
+    if settings.env == "development":
+        routes += graphiql_routes()
+    return Starlette(routes=routes, lifespan=lifespan)

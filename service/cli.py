@@ -1,0 +1,241 @@
+"""`anjuan`: up, serve, worker, init, seed, reindex, doctor, user, sdl. What `make` calls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import structlog
+import typer
+import uvicorn
+
+from service.access.policy import Role
+from service.config import Settings
+from service.crypto import Keyring, KeyringError
+from service.errors import DomainError, Invalid
+
+cli = typer.Typer(help="Anjuan (案卷): customers and their cases.", no_args_is_help=True, add_completion=False)
+users = typer.Typer(help="Accounts, from the command line.", no_args_is_help=True)
+cli.add_typer(users, name="user")
+T = TypeVar("T")
+SDL_FILE = Path(__file__).parent.parent / "schema" / "schema.graphql"
+
+
+def main() -> None:
+    """Entry point: expected trouble is a sentence, not a trace."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        cli()
+    except (KeyringError, LookupError, DomainError) as error:
+        text = "; ".join(p.message("en") for p in error.problems) if isinstance(error, Invalid) else str(error)
+        typer.echo(f"anjuan: {text}", err=True)
+        raise SystemExit(1) from None
+
+
+def settings_of_running() -> Settings:
+    """Settings, completed by what a running `anjuan up` of this data directory wrote down for its own commands."""
+    from infra.running import running_environment  # noqa: PLC0415 - only the command line knows infra
+
+    settings = Settings()
+    if settings.mongo_url is None or settings.s3_endpoint is None:
+        for name, value in running_environment(settings.data_dir).items():
+            if getattr(settings, name) is None:
+                setattr(settings, name, value)
+        settings = Settings.model_validate(settings.model_dump())
+    return settings
+
+
+@cli.command()
+def up(
+    demo: Annotated[bool, typer.Option(help="Load demo data into an empty system.")] = True,
+    scale: Annotated[float, typer.Option(help="How much demo data.")] = 1.0,
+) -> None:
+    """Starts everything on this machine and keeps it running until Ctrl-C."""
+    from infra.up import run_everything  # noqa: PLC0415
+
+    raise typer.Exit(run_everything(Settings(), demo=demo, scale=scale))
+
+
+@cli.command()
+def serve() -> None:
+    """Runs the API."""
+    from service.app import create_app  # noqa: PLC0415 - other commands need not load it
+
+    settings = settings_of_running()
+    _log_level(settings)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
+        ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+@cli.command()
+def worker() -> None:
+    """Runs the worker: jobs, the indexer, the reading of scans."""
+    from service.app import open_system  # noqa: PLC0415
+    from service.worker import run_worker  # noqa: PLC0415
+
+    settings = settings_of_running()
+    _log_level(settings)
+
+    async def work() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, stopping.set)
+        system = open_system(settings, writes_index=True)
+        try:
+            await run_worker(system, stopping)
+        finally:
+            await system.close()
+
+    asyncio.run(work())
+
+
+@cli.command()
+def init() -> None:
+    """Makes what is missing: keyring, indexes, bucket, policy. May be repeated."""
+    settings = settings_of_running()
+    if settings.keyring_json is None and not settings.keyring_path.exists():
+        settings.keyring_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        Keyring.create(settings.keyring_path)
+        typer.echo(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
+    _with_system(settings, lambda system: system.prepare())
+    typer.echo("Ready.")
+
+
+@cli.command()
+def seed(
+    scale: Annotated[float, typer.Option(help="How much: 1 is 200 customers and 600 cases.")] = 1.0,
+) -> None:
+    """Loads demo data through the services; does nothing where there are customers already."""
+    from infra.demo.seeding import seed_demo  # noqa: PLC0415
+
+    settings = settings_of_running()
+    _with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo))
+
+
+@cli.command()
+def reindex() -> None:
+    """Builds the index anew beside the one that answers, then swaps."""
+    from search.port import WriterTaken  # noqa: PLC0415
+    from service.app import open_system  # noqa: PLC0415
+
+    settings = settings_of_running()
+
+    async def here() -> str:
+        system = open_system(settings, writes_index=True)
+        try:
+            await system.epoch.refresh()
+            return await system.indexer.rebuild(lambda done: typer.echo(f"\r{done} records", nl=False, err=True))
+        finally:
+            await system.close()
+
+    try:
+        typer.echo(f"\nGeneration {asyncio.run(here())} answers now.")
+    except WriterTaken:
+        _with_system(settings, _ask_worker_to_rebuild)
+        typer.echo("The running worker builds the index anew; searches go on meanwhile.")
+
+
+@cli.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Checks every part and says what is wrong, in words."""
+    from infra.examination import examine  # noqa: PLC0415
+
+    findings = examine(settings_of_running())
+    if as_json:
+        shown = [{"part": f.part, "ok": f.ok, "message": f.message, "remedy": f.remedy} for f in findings]
+        typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok ' if finding.ok else 'BAD'} {finding.part}: {finding.message}")
+            if not finding.ok and finding.remedy:
+                typer.echo(f"    remedy: {finding.remedy}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@cli.command()
+def sdl(check: Annotated[bool, typer.Option(help="Compare with the committed file.")] = False) -> None:
+    """Writes schema/schema.graphql, or compares with it."""
+    from schema.root import SDL  # noqa: PLC0415
+
+    if not check:
+        SDL_FILE.write_text(SDL, "utf-8")
+        return
+    if SDL_FILE.read_text("utf-8") != SDL:
+        typer.echo("schema/schema.graphql is not the schema's. Remedy: anjuan sdl", err=True)
+        raise typer.Exit(1)
+    typer.echo("SDL: as committed.")
+
+
+@users.command("create")
+def create_user(
+    email: str,
+    name: str,
+    role: Annotated[list[Role], typer.Option(help="May be given several times.")],
+    department: Annotated[str | None, typer.Option(help="Key of the department.")] = None,
+) -> None:
+    """Makes an account and tells its first password once."""
+    from service.app import System  # noqa: PLC0415
+
+    async def make(system: System) -> None:
+        await system.epoch.refresh()
+        found = [d for d in await system.identity.departments() if d.key == department]
+        if department and not found:
+            raise LookupError(f"no department {department}")
+        values = {"email": email, "name": name, "roles": [r.value for r in role]}
+        made = await system.identity.seed_user({**values, "department": found[0].id if found else None})
+        typer.echo(f"{made.user.id} {made.user.email} {made.initial_password}")
+
+    _with_system(settings_of_running(), make)
+
+
+def _with_system(settings: Settings, use: Callable[..., Awaitable[T]]) -> T:
+    from service.app import open_system  # noqa: PLC0415
+
+    async def run() -> T:
+        system = open_system(settings)
+        try:
+            return await use(system)
+        finally:
+            await system.close()
+
+    return asyncio.run(run())
+
+
+async def _ask_worker_to_rebuild(system: object) -> None:
+    from search.indexer import REBUILD  # noqa: PLC0415
+    from service.app import System  # noqa: PLC0415
+
+    assert isinstance(system, System)  # noqa: S101 - for the type checker
+    await system.database.transact(lambda unit: system.jobs.enqueue(unit, REBUILD, {}))
+
+
+def _log_level(settings: Settings) -> None:
+    level = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}.get(settings.log_level.upper(), 20)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+
+
+if __name__ == "__main__":
+    main()
