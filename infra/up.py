@@ -122,12 +122,12 @@ def _prepare(settings: Settings, *, demo: bool, scale: float) -> None:
         say(f"Made a keyring at {settings.keyring_path}")
 
     async def prepare() -> None:
-        from infra.demo.seeding import seed_demo  # noqa: PLC0415 - heavy, and only needed here
-
         system = open_system(settings)
         try:
             await system.prepare()
             if demo:
+                from infra.demo.seeding import seed_demo  # noqa: PLC0415 - heavy, and only needed here
+
                 await seed_demo(system, scale=scale, report=say, accounts_file=settings.data_dir / DEMO)
         finally:
             await system.close()

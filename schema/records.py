@@ -97,7 +97,8 @@ def record_type(
         cls.__annotations__ = annotations
         description = (model.__doc__ or "").strip().split("\n")[0]
         if interfaces:
-            cls = type(cls.__name__, (cls, *interfaces), {"__annotations__": {}, "__doc__": cls.__doc__})
+            members = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
+            cls = type(cls.__name__, interfaces, members)
         made = strawberry.type(cls, name=model.__name__, description=description)
         _known[model] = made
         return made

@@ -228,7 +228,7 @@ def create_app(settings: Settings) -> Starlette:
         await system.close()
 
     routes = [
-        Route("/graphql", GraphQLRoute(system, callers, core), methods=["POST"]),
+        Route("/graphql", GraphQLRoute(system, callers, core).post, methods=["POST"]),
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),
     ]

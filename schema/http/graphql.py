@@ -82,7 +82,7 @@ class GraphQLRoute:
         self._schema = schema
         self._documents = Documents(schema)
 
-    async def __call__(self, request: Request) -> Response:
+    async def post(self, request: Request) -> Response:
         """Answers one request."""
         began = time.perf_counter()
         context = Context(

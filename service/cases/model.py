@@ -32,7 +32,7 @@ class CaseState(str, Enum):
     ARCHIVED = "ARCHIVED"
 
 
-class Node(str, Enum):
+class CaseNode(str, Enum):
     """The stations of every case (R31, R33–R35)."""
 
     RAISE = "RAISE"
@@ -98,7 +98,7 @@ class CaseAction(str, Enum):
 class NodeStamp:
     """One station: who is responsible, by when, and who passed it when (R32, R34, R35)."""
 
-    node: Annotated[Node, Open("The station.")]
+    node: Annotated[CaseNode, Open("The station.")]
     role: Annotated[Role, Open("The role that is responsible.")]
     due: Annotated[datetime | None, Open("The deadline, when it is known already.")]
     provisional: Annotated[bool, Open("The holiday calendar of that year is not known yet; weekends only.")]

@@ -10,7 +10,7 @@ from typing import Any
 from service.access.actor import Caller
 from service.access.policy import Relation, Role
 from service.cases.calendar import Calendar
-from service.cases.model import CaseAction, CaseState, Direction, EventKind, Layer, Node
+from service.cases.model import CaseAction, CaseState, Direction, EventKind, Layer, CaseNode
 from service.errors import Code, Invalid, Problems
 from service.templates.model import DeadlineClock, NodeSchedule, Template
 
@@ -54,31 +54,31 @@ TRANSITIONS: Mapping[Step, Mapping[CaseState, CaseState]] = {
     Step.FILE: _UNCHANGED,
 }
 
-RESPONSIBLE: Mapping[Node, Role] = {
-    Node.RAISE: Role.ACCOUNT_MANAGER,
-    Node.ASSIGN: Role.SUPERVISOR,
-    Node.HANDLE: Role.AGENT,
-    Node.FEEDBACK: Role.ACCOUNT_MANAGER,
-    Node.CLOSE: Role.ACCOUNT_MANAGER,
-    Node.REVIEW: Role.SUPERVISOR,
-    Node.ARCHIVE: Role.SUPERVISOR,
+RESPONSIBLE: Mapping[CaseNode, Role] = {
+    CaseNode.RAISE: Role.ACCOUNT_MANAGER,
+    CaseNode.ASSIGN: Role.SUPERVISOR,
+    CaseNode.HANDLE: Role.AGENT,
+    CaseNode.FEEDBACK: Role.ACCOUNT_MANAGER,
+    CaseNode.CLOSE: Role.ACCOUNT_MANAGER,
+    CaseNode.REVIEW: Role.SUPERVISOR,
+    CaseNode.ARCHIVE: Role.SUPERVISOR,
 }
 DEFAULT_SCHEDULE = (
-    NodeSchedule(Node.RAISE.value, 0, DeadlineClock.AROUND_THE_CLOCK),
-    NodeSchedule(Node.HANDLE.value, 24, DeadlineClock.AROUND_THE_CLOCK),
-    NodeSchedule(Node.FEEDBACK.value, 48, DeadlineClock.AROUND_THE_CLOCK),
-    NodeSchedule(Node.ARCHIVE.value, 72, DeadlineClock.AROUND_THE_CLOCK),
+    NodeSchedule(CaseNode.RAISE.value, 0, DeadlineClock.AROUND_THE_CLOCK),
+    NodeSchedule(CaseNode.HANDLE.value, 24, DeadlineClock.AROUND_THE_CLOCK),
+    NodeSchedule(CaseNode.FEEDBACK.value, 48, DeadlineClock.AROUND_THE_CLOCK),
+    NodeSchedule(CaseNode.ARCHIVE.value, 72, DeadlineClock.AROUND_THE_CLOCK),
 )
 # Which nodes a step passes, and which it opens again.
-PASSES: Mapping[Step, tuple[Node, ...]] = {
-    Step.ASSIGN: (Node.ASSIGN,),
-    Step.MEASURE: (Node.HANDLE,),
-    Step.FEEDBACK: (Node.FEEDBACK,),
-    Step.CLOSE: (Node.CLOSE,),
-    Step.APPROVE: (Node.REVIEW,),
-    Step.SEAL: (Node.ARCHIVE,),
+PASSES: Mapping[Step, tuple[CaseNode, ...]] = {
+    Step.ASSIGN: (CaseNode.ASSIGN,),
+    Step.MEASURE: (CaseNode.HANDLE,),
+    Step.FEEDBACK: (CaseNode.FEEDBACK,),
+    Step.CLOSE: (CaseNode.CLOSE,),
+    Step.APPROVE: (CaseNode.REVIEW,),
+    Step.SEAL: (CaseNode.ARCHIVE,),
 }
-_REOPENED = (Node.HANDLE, Node.FEEDBACK, Node.CLOSE, Node.REVIEW, Node.ARCHIVE)
+_REOPENED = (CaseNode.HANDLE, CaseNode.FEEDBACK, CaseNode.CLOSE, CaseNode.REVIEW, CaseNode.ARCHIVE)
 
 
 def next_state(step: Step, state: CaseState) -> CaseState:
@@ -106,7 +106,7 @@ def layer_of(kind: EventKind, direction: Direction | None = None) -> Layer:
 
 
 def _due(
-    schedule: Sequence[NodeSchedule], node: Node, start: datetime, calendar: Calendar
+    schedule: Sequence[NodeSchedule], node: CaseNode, start: datetime, calendar: Calendar
 ) -> tuple[datetime | None, bool]:
     for item in schedule or DEFAULT_SCHEDULE:
         if item.node == node.value:
@@ -117,11 +117,11 @@ def _due(
 def first_nodes(template: Template, calendar: Calendar, at: datetime, by: str) -> list[dict[str, Any]]:
     """All stations of a new case: the first is passed, later deadlines stand (but ARCHIVE's, see `stamped`)."""
     nodes = []
-    for node in Node:
+    for node in CaseNode:
         due, provisional = (None, False)
-        if node is not Node.ARCHIVE:
+        if node is not CaseNode.ARCHIVE:
             due, provisional = _due(template.schedule, node, at, calendar)
-        done = node is Node.RAISE
+        done = node is CaseNode.RAISE
         nodes.append(
             {
                 "node": node.value,
@@ -143,15 +143,15 @@ def stamped(
     passed = PASSES.get(step, ())
     result = [dict(node) for node in nodes]
     for node in result:
-        name = Node(node["node"])
+        name = CaseNode(node["node"])
         if name in passed:
             node |= {"done_at": at, "done_by": by}
         elif step is Step.RETURN and name in _REOPENED:
             due, provisional = (None, False)
-            if name is not Node.ARCHIVE:
+            if name is not CaseNode.ARCHIVE:
                 due, provisional = _due(template.schedule, name, at, calendar)
             node |= {"done_at": None, "done_by": None, "due": due, "provisional": provisional}
-        if step is Step.CLOSE and name is Node.ARCHIVE:
+        if step is Step.CLOSE and name is CaseNode.ARCHIVE:
             due, provisional = _due(template.schedule, name, at, calendar)
             node |= {"due": due, "provisional": provisional}
     return result

@@ -1,0 +1,33 @@
+"""Fixtures for everything: real servers, a database per test, and a company that works on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from service.storage import Database, open_database
+from tests.fixtures.engines import engines_report_header
+from tests.fixtures.servers import servers_report_header
+
+pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.engines", "tests.fixtures.company"]
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Which servers and versions are used."""
+    return [*servers_report_header(), *engines_report_header()]
+
+
+@pytest.fixture(params=["pymongo"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Which driver; contract suites override it with both."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def database(mongo_server: str, mongo_database_name: str, driver: str) -> AsyncIterator[Database]:
+    """An open database of the test's own."""
+    opened = open_database(mongo_server, mongo_database_name, driver)  # type: ignore[arg-type]
+    yield opened
+    await opened.close()
