@@ -47,7 +47,7 @@ sys.exit(main())' "$@"
 """
 
 
-class Remedy(Exception):  # noqa: N818 - it is what to do, more than what went wrong
+class Remedy(Exception):
     """Something is missing here; the text says what and what helps."""
 
 
@@ -56,9 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make .venv and install what the lock file pins.")
     parser.add_argument("--dev", action="store_true", help="also what tests and checks need")
     parser.add_argument("--lock", action="store_true", help="compile the lock files from pyproject.toml")
-    parser.add_argument(
-        "--upgrade", action="store_true", help="with --lock: take newer versions where allowed"
-    )
+    parser.add_argument("--upgrade", action="store_true", help="with --lock: take newer versions where allowed")
     chosen = parser.parse_args()
     try:
         require_system()
@@ -85,9 +83,7 @@ def require_system() -> None:
             "Install one and name it: `make up PYTHON=/path/to/python3.12`."
         )
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
-        raise Remedy(
-            "Python's venv module is missing. Remedy: `apt-get install python3-venv` (Debian, Ubuntu)."
-        )
+        raise Remedy("Python's venv module is missing. Remedy: `apt-get install python3-venv` (Debian, Ubuntu).")
     own_mongod = shutil.which("mongod") or os.environ.get("ANJUAN_MONGO_URL")
     if sys.platform == "linux" and not own_mongod:
         try:
@@ -110,15 +106,11 @@ def install(lock: str) -> None:
         stamp = dict(wanted)
     if stamp.get(UV_LOCK) != digest(UV_LOCK):
         say("Installing the installer, uv")
-        run(
-            [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", ROOT / UV_LOCK]
-        )
+        run([PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", ROOT / UV_LOCK])
         stamp[UV_LOCK] = digest(UV_LOCK)
         write_stamp(stamp)
     if stamp.get(lock) != digest(lock):
-        count = len(
-            re.findall(r"^[\w.-]+(?:\[[^]]*\])?==", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE)
-        )
+        count = len(re.findall(r"^[\w.-]+(?:\[[^]]*\])?==", (ROOT / lock).read_text(encoding="utf-8"), re.MULTILINE))
         say(f"Installing {count} packages pinned in {lock} (some 300 MB the first time)")
         uv("pip", "install", "--require-hashes", "--no-build", "--python", str(PYTHON), "-r", lock)
         link_project()
@@ -137,17 +129,13 @@ def write_locks(*, upgrade: bool) -> None:
         version = subprocess.check_output([PYTHON, "-m", "uv", "--version"], text=True).split()[1]
         uv(*COMPILE, "--no-annotate", "-o", UV_LOCK, "-", typed=f"uv=={version}\n")
     else:
-        run(
-            [PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", ROOT / UV_LOCK]
-        )
+        run([PYTHON, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", ROOT / UV_LOCK])
     more = ["--upgrade"] if upgrade else []
     uv(*COMPILE, *more, "pyproject.toml", "-o", RUNTIME_LOCK)
     uv(*COMPILE, *more, "pyproject.toml", "--extra", "dev", "-c", RUNTIME_LOCK, "-o", DEV_LOCK)
     for lock in (RUNTIME_LOCK, DEV_LOCK):
         path = ROOT / lock
-        lines = [
-            line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(HEADER)
-        ]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(HEADER)]
         path.write_text("\n".join([HEADER + dependencies_digest(), *lines]) + "\n", encoding="utf-8")
         say(f"Wrote {lock}")
 
@@ -212,9 +200,7 @@ def uv(*arguments: str, typed: str | None = None) -> None:
 
 def pip_configuration() -> dict[str, str]:
     """What pip would use, from its files and its environment, by option name: `index-url`, `cert`, …"""
-    done = subprocess.run(
-        [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     found: dict[str, tuple[int, str]] = {}
     ranks = {"global": 0, "install": 1, ":env:": 2}
     for line in done.stdout.splitlines():
@@ -258,9 +244,7 @@ def same_disk() -> bool:
     return cache.stat().st_dev == VENV.stat().st_dev
 
 
-def run(
-    command: list[str | Path], *, environment: dict[str, str] | None = None, typed: str | None = None
-) -> None:
+def run(command: list[str | Path], *, environment: dict[str, str] | None = None, typed: str | None = None) -> None:
     """Run a command in the checkout, its output shown. Raises Remedy when it fails."""
     done = subprocess.run(command, cwd=ROOT, env=environment, input=typed, text=True, check=False)
     if done.returncode != 0:

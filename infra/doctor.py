@@ -105,7 +105,7 @@ def examine(parts: Parts) -> list[Finding]:
     for check in checks:
         try:
             findings.extend(check(parts))
-        except Exception as error:  # noqa: BLE001 - the doctor reports on, whatever a part does
+        except Exception as error:
             name = check.__name__.removeprefix("check_").replace("_", " ")
             findings.append(Finding(name, False, f"The check itself failed with {type(error).__name__}.", ""))
     return findings
@@ -143,17 +143,13 @@ def check_data_directory(parts: Parts) -> Iterator[Finding]:
             yield from _private(part, path / name, 0o600)
     found = (path / "format").read_text(encoding="ascii").strip() if (path / "format").exists() else "none"
     if found != str(FORMAT):
-        yield Finding(
-            part, False, f"Its format is {found}, not {FORMAT}.", "Run `make up`; it says what to do."
-        )
+        yield Finding(part, False, f"Its format is {found}, not {FORMAT}.", "Run `make up`; it says what to do.")
     probe = path / f".doctor-{secrets.token_hex(4)}"
     try:
         probe.touch(mode=0o600)
         probe.unlink()
     except OSError as error:
-        yield Finding(
-            part, False, f"{path} can't be written: {error.strerror}.", f"Run `chown -R $USER {path}`."
-        )
+        yield Finding(part, False, f"{path} can't be written: {error.strerror}.", f"Run `chown -R $USER {path}`.")
 
 
 def check_keyring(parts: Parts) -> Iterator[Finding]:
@@ -177,9 +173,7 @@ def check_disk(parts: Parts) -> Iterator[Finding]:
     if free >= ENOUGH_BYTES:
         yield Finding("disk space", True, text)
     else:
-        yield Finding(
-            "disk space", False, text, f"Free {ENOUGH_BYTES // 1024**3} GiB, or move ANJUAN_DATA_DIR."
-        )
+        yield Finding("disk space", False, text, f"Free {ENOUGH_BYTES // 1024**3} GiB, or move ANJUAN_DATA_DIR.")
 
 
 def check_ports(parts: Parts) -> Iterator[Finding]:
@@ -226,17 +220,13 @@ def check_mongodb(parts: Parts) -> Iterator[Finding]:
             yield Finding(part, found, message, "" if found else "Look into MongoDB's log.")
     except OperationFailure as error:
         remedy = "Check user, password and authSource in ANJUAN_MONGO_URL, and the user's roles."
-        yield Finding(
-            part, False, f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}.", remedy
-        )
+        yield Finding(part, False, f"MongoDB refuses: {(error.details or {}).get('codeName', error.code)}.", remedy)
     except (ConfigurationError, ValueError):
         yield Finding(part, False, "The MongoDB URL can't be read.", "Correct ANJUAN_MONGO_URL.")
     except PyMongoError as error:
         refused = "AuthenticationFailed" in str(error)
         message = "MongoDB refuses the password." if refused else "MongoDB can't be reached."
-        remedy = (
-            "Correct ANJUAN_MONGO_URL." if refused else "Start it (`make up`), or correct ANJUAN_MONGO_URL."
-        )
+        remedy = "Correct ANJUAN_MONGO_URL." if refused else "Start it (`make up`), or correct ANJUAN_MONGO_URL."
         yield Finding(part, False, message, remedy)
 
 
@@ -260,23 +250,17 @@ def check_objects(parts: Parts) -> Iterator[Finding]:
             return
         kept = client.get_bucket_versioning(bucket_name=where.bucket).status == "Enabled"
         remedy = "" if kept else f"Turn versioning on for the bucket {where.bucket}."
-        yield Finding(
-            part, kept, f"The bucket {where.bucket} keeps {'all' if kept else 'no former'} versions.", remedy
-        )
+        yield Finding(part, kept, f"The bucket {where.bucket} keeps {'all' if kept else 'no former'} versions.", remedy)
         default = client.get_object_lock_config(bucket_name=where.bucket).mode
         message = "Object Lock is on" + (f", with a default retention ({default})." if default else ".")
         remedy = "Remove the default retention; failed uploads could never be collected." if default else ""
         yield Finding(part, not default, message, remedy)
     except S3Error as error:
         if error.code == "ObjectLockConfigurationNotFoundError":
-            remedy = (
-                "Object Lock can only be chosen when a bucket is made: set ANJUAN_S3_BUCKET to a new one."
-            )
+            remedy = "Object Lock can only be chosen when a bucket is made: set ANJUAN_S3_BUCKET to a new one."
             yield Finding(part, False, f"The bucket {where.bucket} has no Object Lock.", remedy)
         else:
-            yield Finding(
-                part, False, f"The object store refuses: {error.code}.", "Check the S3 keys' rights."
-            )
+            yield Finding(part, False, f"The object store refuses: {error.code}.", "Check the S3 keys' rights.")
     except (MinioException, HTTPError, OSError):
         remedy = "Start it (`make up`), or correct ANJUAN_S3_ENDPOINT."
         yield Finding(part, False, f"The object store at {address.netloc} can't be reached.", remedy)
@@ -301,9 +285,7 @@ def check_reading(_: Parts) -> Iterator[Finding]:
         except (ImportError, OSError) as error:
             missing.append(f"{name} ({error})")
     if missing:
-        yield Finding(
-            "reading", False, f"Can't be loaded: {', '.join(missing)}.", "Remove .venv and run `make up`."
-        )
+        yield Finding("reading", False, f"Can't be loaded: {', '.join(missing)}.", "Remove .venv and run `make up`.")
     else:
         yield Finding("reading", True, "PDF reader and text recognition load.")
 

@@ -94,7 +94,9 @@ class RecordCaseStepInput:
     )
     kind: CaseStepKind = strawberry.field(description="Which step.")
     text: str = strawberry.field(description="What was done or said.")
-    happened_at: datetime | None = strawberry.field(default=None, description="When a measure was taken; now by default.")
+    happened_at: datetime | None = strawberry.field(
+        default=None, description="When a measure was taken; now by default."
+    )
     direction: DirectionEnum | None = strawberry.field(default=None, description="Who spoke, in a COMMUNICATION.")  # type: ignore[valid-type]
     satisfaction: int | None = strawberry.field(default=None, description="1 to 5, in a CUSTOMER_FEEDBACK.")
     idempotency_key: str | None = IDEMPOTENCY_KEY

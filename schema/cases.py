@@ -32,7 +32,7 @@ class NodeStamp:
     """One station."""
 
     @strawberry.field(description="Who passed it.")
-    async def done_by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+    async def done_by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.users.load(root["done_by"]) if root.get("done_by") else None
 
 
@@ -41,7 +41,7 @@ class CaseEvent:
     """One step of a case's history."""
 
     @strawberry.field(description="Who recorded it; null for the system.")
-    async def by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+    async def by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.users.load(root.document["by"])
 
 
@@ -53,24 +53,24 @@ class Case:
     """A case."""
 
     @strawberry.field(description="Whose objection it is; null when the customer is out of reach.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]  # noqa: N805
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.customers.load(root.document["customer"])
 
     @strawberry.field(description="The account manager of its customer.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.users.load(root.document["owner"])
 
     @strawberry.field(description="The agent who handles it.")
-    async def assignee(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+    async def assignee(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
         agent = root.document["assignee"]
         return await context_of(info).loaders.users.load(agent) if agent else None
 
     @strawberry.field(description="The department that handles it.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]  # noqa: N805
+    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.departments.load(root.document["department"])
 
     @strawberry.field(description="The template's fields.")
-    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:  # noqa: N805
+    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
         return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
 
     masked_fields: list[MaskedField] = strawberry.field(
@@ -78,11 +78,11 @@ class Case:
     )
 
     @strawberry.field(description="What this actor may do with it now.")
-    def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:  # type: ignore[valid-type]  # noqa: N805
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:  # type: ignore[valid-type]
         return allowed_actions(root.document, root.caller, root.relations)
 
     @strawberry.field(description="Its history in the layers that this actor may see, oldest first (R31, R36).")
-    async def events(  # noqa: N805
+    async def events(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
     ) -> CaseEventConnection:  # type: ignore[valid-type]
         context = context_of(info)
@@ -96,7 +96,7 @@ class Case:
         )
 
     @strawberry.field(description="Its scans and files, newest first; withdrawn ones are hidden.")
-    async def evidence(  # noqa: N805
+    async def evidence(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
         from schema.evidence import evidence_page  # noqa: PLC0415 - evidence stands above cases
@@ -141,7 +141,12 @@ def where_of(filter: Any) -> dict[str, Any]:
 
 
 async def cases_page(
-    context: Context, where: dict[str, Any], *, first: int, after: str | None, order: CaseOrder = CaseOrder.RAISED_AT_DESC
+    context: Context,
+    where: dict[str, Any],
+    *,
+    first: int,
+    after: str | None,
+    order: CaseOrder = CaseOrder.RAISED_AT_DESC,
 ) -> Any:
     """A page of cases within reach."""
     caller, size, question = context.signed_in, page_size(first), ["cases", where, order.value]

@@ -50,7 +50,9 @@ def connection(
     """Up to `first` edges of `items` (which holds one more when there is more)."""
     caller, cursors = context.signed_in, context.parts.cursors
     page = items[:first]
-    edges = [{"node": node(item), "cursor": cursors.write(caller, question, position(item)), "item": item} for item in page]
+    edges = [
+        {"node": node(item), "cursor": cursors.write(caller, question, position(item)), "item": item} for item in page
+    ]
     return {
         "edges": edges,
         "nodes": [edge["node"] for edge in edges],

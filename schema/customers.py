@@ -61,7 +61,9 @@ class CustomerActionEnum(str, Enum):
     ADD_EVIDENCE = "ADD_EVIDENCE"
 
 
-CustomerAction = strawberry.enum(CustomerActionEnum, name="CustomerAction", description="What a person can do with a customer.")
+CustomerAction = strawberry.enum(
+    CustomerActionEnum, name="CustomerAction", description="What a person can do with a customer."
+)
 _RIGHTS = {
     CustomerActionEnum.UPDATE: "customer.update",
     CustomerActionEnum.ASSIGN: "customer.assign",
@@ -88,15 +90,15 @@ class Customer:
     """A customer."""
 
     @strawberry.field(description="The account manager whose file it is.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]  # noqa: N805
+    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.users.load(root.document["owner"])
 
     @strawberry.field(description="The department that keeps the file.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]  # noqa: N805
+    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.departments.load(root.document["department"])
 
     @strawberry.field(description="The template's fields.")
-    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:  # noqa: N805
+    def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
         return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
 
     masked_fields: list[MaskedField] = strawberry.field(
@@ -104,11 +106,11 @@ class Customer:
     )
 
     @strawberry.field(description="What this actor may do with it now.")
-    def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:  # type: ignore[valid-type]  # noqa: N805
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:  # type: ignore[valid-type]
         return [action for action, right in _RIGHTS.items() if root.caller.may(right, root.relations)]
 
     @strawberry.field(description="Its cases that this actor may see, newest first.")
-    async def cases(  # noqa: N805
+    async def cases(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
     ) -> Annotated["CaseConnection", strawberry.lazy("schema.cases")]:  # noqa: UP037
         from schema.cases import cases_page  # noqa: PLC0415 - cases stand above customers
@@ -116,7 +118,7 @@ class Customer:
         return await cases_page(context_of(info), {"customer": root.id}, first=first, after=after)
 
     @strawberry.field(description="Files that belong to the customer rather than to a case (R11).")
-    async def evidence(  # noqa: N805
+    async def evidence(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
         from schema.evidence import evidence_page  # noqa: PLC0415
@@ -124,7 +126,7 @@ class Customer:
         return await evidence_page(context_of(info), root, "customer", first=first, after=after)
 
     @strawberry.field(description="Earlier states, newest first, through today's masks.")
-    async def revisions(  # noqa: N805
+    async def revisions(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
     ) -> CustomerRevisionConnection:  # type: ignore[valid-type]
         context = context_of(info)
@@ -142,9 +144,7 @@ class Customer:
             }
             for view in found
         ]
-        return connection(
-            context, question, states, first=size, after=after, position=lambda state: state["version"]
-        )
+        return connection(context, question, states, first=size, after=after, position=lambda state: state["version"])
 
 
 CustomerConnection = connection_types(Customer, "Customer")
@@ -226,7 +226,9 @@ class CreateCustomerInput:
     kind: KindEnum = strawberry.field(description="Person or organisation.")  # type: ignore[valid-type]
     name: str = strawberry.field(description="Full name.")
     channels: list[ChannelInput] = strawberry.field(description="Ways to reach them, at least one.")
-    relation: RelationEnum = strawberry.field(default=CustomerRelation.PROSPECT, description="Prospect, customer or partner.")  # type: ignore[valid-type]
+    relation: RelationEnum = strawberry.field(
+        default=CustomerRelation.PROSPECT, description="Prospect, customer or partner."
+    )  # type: ignore[valid-type]
     owner: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the account manager; left out, an account manager takes it themselves."
     )
@@ -249,7 +251,9 @@ class UpdateCustomerInput:
     version: int = strawberry.field(description="The version that was read.")
     kind: KindEnum | None = strawberry.field(default=strawberry.UNSET, description="Person or organisation.")  # type: ignore[valid-type]
     name: str | None = strawberry.field(default=strawberry.UNSET, description="Full name.")
-    relation: RelationEnum | None = strawberry.field(default=strawberry.UNSET, description="Prospect, customer, partner.")  # type: ignore[valid-type]
+    relation: RelationEnum | None = strawberry.field(
+        default=strawberry.UNSET, description="Prospect, customer, partner."
+    )  # type: ignore[valid-type]
     channels: list[ChannelInput] | None = strawberry.field(default=strawberry.UNSET, description="All channels.")
     identity_numbers: list[IdentityNumberInput] | None = strawberry.field(
         default=strawberry.UNSET, description="All official numbers."
@@ -332,7 +336,13 @@ async def customers(
     )  # fmt: skip
 
 
-_INDEXED = {"kind": "customer_kind", "relation": "relation", "owner": "owner", "department": "department", "tag": "tags"}
+_INDEXED = {
+    "kind": "customer_kind",
+    "relation": "relation",
+    "owner": "owner",
+    "department": "department",
+    "tag": "tags",
+}
 
 
 def _terms(where: dict[str, Any]) -> dict[str, tuple[str, ...]]:

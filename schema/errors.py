@@ -76,7 +76,9 @@ async def record_refusals(errors: list[GraphQLError], context: Context) -> None:
         repeatable=False,
         details={
             "steps": sorted({error.action for error in refused if isinstance(error, NotPermitted)}),
-            "questions": sorted({error.problem.field or "" for error in refused if not isinstance(error, NotPermitted)}),
+            "questions": sorted(
+                {error.problem.field or "" for error in refused if not isinstance(error, NotPermitted)}
+            ),
         },
     )
     await context.parts.journal.record(context.caller, work)

@@ -31,33 +31,35 @@ class Evidence:
     """A file."""
 
     @strawberry.field(description="The case it belongs to.")
-    async def case(root: Any, info: strawberry.Info) -> Case | None:  # type: ignore[valid-type]  # noqa: N805
+    async def case(root: Any, info: strawberry.Info) -> Case | None:  # type: ignore[valid-type]
         case = root.document["case"]
         return await context_of(info).loaders.cases.load(case) if case else None
 
     @strawberry.field(description="The customer it belongs to.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]  # noqa: N805
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]
         return await context_of(info).loaders.customers.load(root.document["customer"])
 
     masked_fields: list[MaskedField] = strawberry.field(
         resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
     )
 
-    @strawberry.field(description="Where to PUT the bytes with the same bearer token, while they are awaited from this actor.")
-    def upload_url(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+    @strawberry.field(
+        description="Where to PUT the bytes with the same bearer token, while they are awaited from this actor."
+    )
+    def upload_url(root: Any, info: strawberry.Info) -> str | None:
         return context_of(info).parts.evidence.upload_url(root)
 
     @strawberry.field(description="Where to GET the bytes with a bearer token, if this actor may.")
-    def download_url(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+    def download_url(root: Any, info: strawberry.Info) -> str | None:
         return context_of(info).parts.evidence.download_url(root)
 
     @strawberry.field(description="The text that was read, pages parted by form feeds.")
-    async def text(root: Any, info: strawberry.Info) -> str | None:  # noqa: N805
+    async def text(root: Any, info: strawberry.Info) -> str | None:
         context = context_of(info)
         return await context.parts.evidence.text(context.signed_in, root)
 
     @strawberry.field(description="The text page by page, with the places of its lines.")
-    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:  # type: ignore[valid-type]  # noqa: N805
+    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:  # type: ignore[valid-type]
         context = context_of(info)
         return await context.parts.evidence.pages(context.signed_in, root)
 

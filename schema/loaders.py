@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from schema.context import Parts
 
 
-def _ordered(load: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]) -> Callable[[list[str]], Awaitable[list[Any]]]:
+def _ordered(
+    load: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]],
+) -> Callable[[list[str]], Awaitable[list[Any]]]:
     async def read(ids: list[str]) -> list[Any]:
         found = await load(ids)
         return [found.get(one) for one in ids]

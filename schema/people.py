@@ -33,7 +33,7 @@ class Department:
     """A department."""
 
     @strawberry.field(description="Its name.")
-    def name(root: Any, info: strawberry.Info) -> LocalisedText:  # noqa: N805
+    def name(root: Any, info: strawberry.Info) -> LocalisedText:
         return {"zh": root.name["zh-CN"], "en": root.name["en"]}  # type: ignore[return-value]
 
 
@@ -42,7 +42,7 @@ class User:
     """Somebody who works here."""
 
     @strawberry.field(description="The user's department.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:  # noqa: N805
+    async def department(root: Any, info: strawberry.Info) -> Department | None:
         return await context_of(info).loaders.departments.load(root.department) if root.department else None
 
 
@@ -80,9 +80,7 @@ class UserPayload:
     """Payload."""
 
     user: User | None = strawberry.field(description="The user after the change.")  # type: ignore[valid-type]
-    initial_password: str | None = strawberry.field(
-        description="The generated password of a new user; told once."
-    )
+    initial_password: str | None = strawberry.field(description="The generated password of a new user; told once.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 

@@ -26,7 +26,9 @@ class HighlightPart:
 class SearchHighlight:
     """Made from the masked record."""
 
-    field: str = strawberry.field(description="title, description, resolution, a layer of the history, fileName or scan.")
+    field: str = strawberry.field(
+        description="title, description, resolution, a layer of the history, fileName or scan."
+    )
     evidence: strawberry.ID | None = strawberry.field(description="The file, for a scan.")
     page: int | None = strawberry.field(description="The page, for a scan.")
     parts: list[HighlightPart] = strawberry.field(description="The fragment in pieces.")
@@ -40,7 +42,7 @@ class CaseHit:
     node: Case = strawberry.field(description="The case.")  # type: ignore[valid-type]
 
     @strawberry.field(description="Where the words stand.")
-    async def highlights(root: Any, info: strawberry.Info) -> list[SearchHighlight]:  # noqa: N805
+    async def highlights(root: Any, info: strawberry.Info) -> list[SearchHighlight]:
         hit = root["item"]
         return [
             {  # type: ignore[misc]
@@ -87,8 +89,12 @@ class CaseSearchFilter:
     states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")  # type: ignore[valid-type]
     categories: list[str] | None = strawberry.field(default=None, description="Of one of these categories.")
     departments: list[strawberry.ID] | None = strawberry.field(default=None, description="Of one of these departments.")
-    assignees: list[strawberry.ID] | None = strawberry.field(default=None, description="Handled by one of these agents.")
-    owners: list[strawberry.ID] | None = strawberry.field(default=None, description="Of these account managers' customers.")
+    assignees: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Handled by one of these agents."
+    )
+    owners: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Of these account managers' customers."
+    )
     customers: list[strawberry.ID] | None = strawberry.field(default=None, description="Of one of these customers.")
     months: list[str] | None = strawberry.field(default=None, description="Raised in one of these months, YYYY-MM.")
     numbers: list[str] | None = strawberry.field(default=None, description="With one of these numbers.")
@@ -129,7 +135,8 @@ async def search_cases(
     after: str | None = None,
 ) -> CaseSearchConnection:
     """Finds cases by words in their texts and scans, and by conditions (R55). Words are joined by and; a phrase
-    stands in quotes."""
+    stands in quotes.
+    """
     context = context_of(info)
     caller, size, asked = context.signed_in, page_size(first), dict(filter or {})
     terms = {

@@ -138,5 +138,9 @@ async def publish_template(root: Any, info: strawberry.Info, input: PublishTempl
     """Publishes a new version (ADMIN). A published key keeps its class and type for ever."""
     templates = context_of(info).parts.templates
     return await payload(  # type: ignore[return-value]
-        info, "template", input, templates.publish, lambda _, template, __: templates.by_id(template)  # type: ignore[arg-type]
+        info,
+        "template",
+        input,
+        templates.publish,
+        lambda _, template, __: templates.by_id(template),  # type: ignore[arg-type]
     )

@@ -33,9 +33,7 @@ def fragments(text: str, keywords: Keywords, *, width: int = 60, most: int = 3) 
     """
     tokens = spans(text)
     places = sorted(
-        (start, end, number)
-        for number, phrase in enumerate(keywords.phrases)
-        for start, end in _places(tokens, phrase)
+        (start, end, number) for number, phrase in enumerate(keywords.phrases) for start, end in _places(tokens, phrase)
     )
     windows: list[_Window] = []
     for start, end, number in places:
@@ -133,8 +131,4 @@ def _parts(text: str, window: _Window) -> Fragment:
         else:
             merged.append([begin, stop])
     cuts = [window.start, *(place for hit in merged for place in hit), window.end]
-    return [
-        (text[start:end], number % 2 == 1)
-        for number, (start, end) in enumerate(pairwise(cuts))
-        if end > start
-    ]
+    return [(text[start:end], number % 2 == 1) for number, (start, end) in enumerate(pairwise(cuts)) if end > start]

@@ -159,5 +159,3 @@ async def _batched(ids: AsyncIterator[str], size: int) -> AsyncIterator[list[str
             batch = []
     if batch:
         yield batch
-
-

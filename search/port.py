@@ -202,7 +202,8 @@ class Question:
 @dataclass(frozen=True, slots=True)
 class Hit:
     """`sort_value`: the field's value (dates in milliseconds), or by relevance the rank from 1.
-    `score` is 0.0 unless sorted by relevance."""
+    `score` is 0.0 unless sorted by relevance.
+    """
 
     id: str
     version: int

@@ -85,12 +85,7 @@ def _words(typed: str) -> list[tuple[int, str]]:
             found.append((start, typed[start + 1 : at]))
             at += 1
             continue
-        while (
-            at < len(typed)
-            and not typed[at].isspace()
-            and typed[at] not in _SEPARATORS
-            and typed[at] not in "「『"
-        ):
+        while at < len(typed) and not typed[at].isspace() and typed[at] not in _SEPARATORS and typed[at] not in "「『":
             at += 1
         found.append((start, typed[start:at]))
     return found

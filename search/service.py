@@ -103,9 +103,7 @@ class Search:
         page = answer.hits[:first]
         views = await self._cases.load(caller, [hit.id for hit in page])
         shown = Highlights(self, caller, keywords, list(views.values()))
-        hits = [
-            FoundCase(views[hit.id], After(hit.sort_value, hit.id), shown) for hit in page if hit.id in views
-        ]
+        hits = [FoundCase(views[hit.id], After(hit.sort_value, hit.id), shown) for hit in page if hit.id in views]
         await self._journal.record(
             caller, Work("case.search", details={"found": answer.total, "fields": sorted(question.text_fields)})
         )
@@ -147,7 +145,9 @@ class Search:
         except (EngineUnavailable, UnknownGeneration):
             raise Refused(Code.SEARCH_UNAVAILABLE) from None
 
-    async def texts(self, caller: Caller, cases: Sequence[View]) -> dict[str, list[tuple[str, str, str | None, int | None]]]:
+    async def texts(
+        self, caller: Caller, cases: Sequence[View]
+    ) -> dict[str, list[tuple[str, str, str | None, int | None]]]:
         """Every text of these cases that the caller may see, masked: (field, text, evidence, page) by case."""
         found: dict[str, list[tuple[str, str, str | None, int | None]]] = {}
         scans = await self._evidence.pages_of_cases(caller, cases)
@@ -224,5 +224,3 @@ def reach_of(caller: Caller) -> port.Reach:
     if reach.department:
         clauses.append((port.DEPARTMENTS, (reach.department,)))
     return tuple(clauses)
-
-

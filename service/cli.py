@@ -19,7 +19,12 @@ from service.config import Settings
 from service.crypto import Keyring, KeyringError
 from service.errors import DomainError, Invalid
 
-cli = typer.Typer(help="Anjuan (案卷): customers and their cases.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+cli = typer.Typer(
+    help="Anjuan (案卷): customers and their cases.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 users = typer.Typer(help="Accounts, from the command line.", no_args_is_help=True)
 cli.add_typer(users, name="user")
 T = TypeVar("T")

@@ -16,7 +16,9 @@ class Settings(BaseSettings):
 
     env: Literal["development", "production"] = Field("development", description="development also serves GraphiQL")
     data_dir: Path = Field(Path(".anjuan"), description="secrets, embedded servers, embedded index")
-    local_ports: str = Field("", description="ports of the embedded servers: auto, or mongo=27200,s3=18400; unset: defaults")
+    local_ports: str = Field(
+        "", description="ports of the embedded servers: auto, or mongo=27200,s3=18400; unset: defaults"
+    )
     host: str = Field("127.0.0.1", description="address that the API listens on")
     port: int = Field(8420, description="port that the API listens on")
     public_url: str | None = Field(None, description="the API's address as clients see it; unset: http(s)://host:port")

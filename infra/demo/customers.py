@@ -75,9 +75,7 @@ def _name_of_company(dice: Dice, city: str, taken: set[str]) -> tuple[str, str, 
     return name, word, industry["key"]
 
 
-def _organisation(
-    dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]
-) -> dict[str, Any]:
+def _organisation(dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]) -> dict[str, Any]:
     city, district = place
     name, _, industry = _name_of_company(dice, city, taken)
     mail = f"c{index + 1:04d}.example.com"
@@ -121,9 +119,7 @@ def _organisation(
     }
 
 
-def _person(
-    dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]
-) -> dict[str, Any]:
+def _person(dice: Dice, index: int, place: tuple[str, str], phones: _Phones, taken: set[str]) -> dict[str, Any]:
     _, district = place
     name, _ = person_name(dice)
     phone = phones.next()
@@ -154,9 +150,7 @@ def _person(
         "name": name,
         "channels": tuple(channels),
         "identity_numbers": identity,
-        "addresses": (
-            {"label": "住址", "text": f"{district}{dice.one(_NAMES['towns'])}{dice.whole(1, 300)}号{home}"},
-        ),
+        "addresses": ({"label": "住址", "text": f"{district}{dice.one(_NAMES['towns'])}{dice.whole(1, 300)}号{home}"},),
         "bank_accounts": tuple(accounts),
         "contacts": (),
         "date_of_birth": born.isoformat() if identity or dice.chance(0.3) else None,

@@ -19,7 +19,7 @@ class Dice:
     def __init__(self, seed: int, *path: str | int) -> None:
         """`path` says what the throws are for."""
         name = "/".join(str(part) for part in (seed, *path))
-        self._random = random.Random(name)  # noqa: S311 - demo data, and it has to be reproducible
+        self._random = random.Random(name)
 
     def share(self) -> float:
         """At least 0, below 1."""

@@ -19,7 +19,8 @@ WORDS = read_toml("scans.toml")
 @dataclass(frozen=True, slots=True)
 class Sheet:
     """One page. `table` begins with its headings; `seals` are the names on the red seals; `signatures` are
-    written by hand."""
+    written by hand.
+    """
 
     title: str
     number: str

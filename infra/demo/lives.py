@@ -80,9 +80,7 @@ def make_lives(seed: int, count: int, customers: Sequence[DemoCustomer]) -> tupl
         customer = dice.weighted(buyers, weights)
         if index == tour:
             customer = _tour_customer(customers)
-            lives.append(
-                make_life(dice, index, standing, customer, customers[customer], STORIES[0], TOUR_AGENT)
-            )
+            lives.append(make_life(dice, index, standing, customer, customers[customer], STORIES[0], TOUR_AGENT))
         else:
             lives.append(make_life(dice, index, standing, customer, customers[customer]))
     toured = lives[tour]
@@ -234,14 +232,10 @@ class _Life:
             steps.append(Measure(self._later(0.5, 6), team.agent, say("measures")))
             if dice.chance(0.5):
                 steps.append(
-                    Communicate(
-                        self._later(0.3, 5), dice.one((team.agent, team.owner)), "FROM_CUSTOMER", say("in")
-                    )
+                    Communicate(self._later(0.3, 5), dice.one((team.agent, team.owner)), "FROM_CUSTOMER", say("in"))
                 )
             if dice.chance(0.35):
-                steps.append(
-                    Note(self._later(0.2, 3), dice.one((team.agent, team.owner, team.assigner)), say("notes"))
-                )
+                steps.append(Note(self._later(0.2, 3), dice.one((team.agent, team.owner, team.assigner)), say("notes")))
         if standing == "HANDLING":
             return steps
         self._answer()

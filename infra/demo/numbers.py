@@ -43,9 +43,7 @@ def credit_code(index: int) -> str:
     rest, third = divmod(index * 7_919 % (len(letters) ** 2 * 10_000), len(letters))
     rest, fourth = divmod(rest, len(letters))
     organisation = f"MA{letters[third]}{letters[fourth]}{rest:04d}"
-    total = sum(
-        _ORGANISATION_ALPHABET.index(c) * w for c, w in zip(organisation, _ORGANISATION_WEIGHTS, strict=True)
-    )
+    total = sum(_ORGANISATION_ALPHABET.index(c) * w for c, w in zip(organisation, _ORGANISATION_WEIGHTS, strict=True))
     check = "0X"[remainder == 1] if (remainder := total % 11) < 2 else str(11 - remainder)
     body = f"91990000{organisation}{check}"
     return body + str(uscc.calc_check_digit(body))

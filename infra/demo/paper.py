@@ -156,9 +156,7 @@ def _seal(name: str, dice: Dice) -> Image.Image:
     return seal
 
 
-def _soft(
-    generator: np.random.Generator, cells: int, low: int, high: int, size: tuple[int, int]
-) -> Image.Image:
+def _soft(generator: np.random.Generator, cells: int, low: int, high: int, size: tuple[int, int]) -> Image.Image:
     """Clouds: a coarse grid of random greys, drawn large."""
     grid = generator.integers(low, high, (cells, cells)).astype(np.uint8)
     return Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)

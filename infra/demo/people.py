@@ -49,8 +49,6 @@ PEOPLE = (
 )
 
 
-def having(
-    role: str, department: str | None = None, people: Sequence[DemoPerson] = PEOPLE
-) -> list[DemoPerson]:
+def having(role: str, department: str | None = None, people: Sequence[DemoPerson] = PEOPLE) -> list[DemoPerson]:
     """People with this role, in one department or everywhere."""
     return [p for p in people if role in p.roles and department in (None, p.department)]

@@ -76,14 +76,13 @@ def attach_scans(
     return scans, attached
 
 
-def _choose(
-    dice: Dice, kind: str, lives: Sequence[CaseLife], customers: Sequence[DemoCustomer], used: set[int]
-) -> int:
+def _choose(dice: Dice, kind: str, lives: Sequence[CaseLife], customers: Sequence[DemoCustomer], used: set[int]) -> int:
     free = [n for n, life in enumerate(lives) if n not in used and len(life.steps) > 2]
+    # A case can't be sealed before its scan is read, and who loads the demo waits for no reading: cases that are
+    # not archived come first.
+    free = [n for n in free if lives[n].standing != "ARCHIVED"] or free
     companies = [n for n in free if customers[lives[n].raised.customer].kind == "ORGANISATION"]
-    fitting = [
-        n for n in (free if kind == "COMPLAINT_LETTER" else companies) if lives[n].story in _STORIES[kind]
-    ]
+    fitting = [n for n in (free if kind == "COMPLAINT_LETTER" else companies) if lives[n].story in _STORIES[kind]]
     return dice.one(fitting or companies or free)
 
 

@@ -62,9 +62,7 @@ CUSTOMER_TEMPLATE: dict[str, Any] = {
     "key": STANDARD,
     "label": _label("标准客户档案", "Standard customer file"),
     "fields": [
-        _field(
-            "industry", "CHOICE", "所属行业", "Industry", required_at="CREATE", choices=choices(INDUSTRIES)
-        ),
+        _field("industry", "CHOICE", "所属行业", "Industry", required_at="CREATE", choices=choices(INDUSTRIES)),
         _field("tier", "CHOICE", "客户等级", "Tier", choices=choices(TIERS)),
         _field(
             "contract_number",

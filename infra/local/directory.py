@@ -151,9 +151,7 @@ class DataDirectory:
 
     def _check_format(self, found: str) -> None:
         if not found.isdecimal():
-            raise StaleData(
-                f"{self.path / 'format'} holds no number. Restore it from a backup, or `make reset`."
-            )
+            raise StaleData(f"{self.path / 'format'} holds no number. Restore it from a backup, or `make reset`.")
         if int(found) > FORMAT:
             raise StaleData(
                 f"{self.path} has format {found}, made by a newer Anjuan; this one knows format {FORMAT}. "

@@ -128,9 +128,7 @@ class Mongod:
                 raise
         self.process.wait_until(lambda: _is_primary(anonymous), START_SECONDS)
         try:
-            anonymous.admin.command(
-                "createUser", ADMIN, pwd=self._secrets.mongo_admin_password, roles=["root"]
-            )
+            anonymous.admin.command("createUser", ADMIN, pwd=self._secrets.mongo_admin_password, roles=["root"])
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED:
                 raise

@@ -37,14 +37,12 @@ class ServerProcess:
         """Process id while it was started and not yet stopped."""
         return self._popen.pid if self._popen else None
 
-    def start(
-        self, command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def start(self, command: Sequence[str], *, cwd: Path, environment: Mapping[str, str] | None = None) -> None:
         """Start it; standard output and error are appended to the log. Raises OSError if it can't be run."""
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with open(self.log, "ab", opener=_private) as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own command, no shell
+            self._popen = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env={**os.environ, **(environment or {})},
@@ -73,9 +71,7 @@ class ServerProcess:
         while not ready():
             self.require_running()
             if time.monotonic() > deadline:
-                raise ServerFailed(
-                    self.part, f"did not answer within {seconds:.0f} s{self._last_words()}", self.log
-                )
+                raise ServerFailed(self.part, f"did not answer within {seconds:.0f} s{self._last_words()}", self.log)
             time.sleep(0.05)
 
     def ask_to_stop(self) -> None:
@@ -144,13 +140,11 @@ def _runs(pid: int, program: str, data: Path) -> bool:
     """Is `pid` that program, working on that data directory? A pid may have been given to another since."""
     try:
         if sys.platform == "linux":
-            if (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[
-                0
-            ] == "Z":
+            if (Path("/proc") / str(pid) / "stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "Z":
                 return False
             command = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode("utf-8", "replace")
         else:
-            shown = subprocess.run(  # noqa: S603
+            shown = subprocess.run(
                 ["/bin/ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
             )
             command = shown.stdout

@@ -103,9 +103,7 @@ def _runnable(program: Path, data: Path) -> Path:
 
 def _run(part: str, program: Path, argument: str) -> str:
     try:
-        done = subprocess.run(  # noqa: S603 - a program found above, a constant argument
-            [program, argument], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([program, argument], capture_output=True, text=True, timeout=60, check=False)
     except OSError as error:
         raise MissingLibrary(part, f"{program}: {error.strerror}", _REINSTALL) from error
     if lacking := _LOADER.search(done.stderr):
@@ -125,7 +123,5 @@ def _run(part: str, program: Path, argument: str) -> str:
         )
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise MissingLibrary(
-            part, f"{program.name} ends with {lines[0] if lines else done.returncode}", _REINSTALL
-        )
+        raise MissingLibrary(part, f"{program.name} ends with {lines[0] if lines else done.returncode}", _REINSTALL)
     return done.stdout

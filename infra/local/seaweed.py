@@ -92,7 +92,7 @@ class SeaweedFS:
         Somebody else's there could pose as one of its parts: raises LocalServersError.
         """
         for part in PAIRED:
-            path = Path(f"/tmp/seaweedfs-{part}-grpc-{getattr(self._ports, part) + GRPC_OFFSET}.sock")  # noqa: S108
+            path = Path(f"/tmp/seaweedfs-{part}-grpc-{getattr(self._ports, part) + GRPC_OFFSET}.sock")
             try:
                 path.unlink(missing_ok=True)
             except PermissionError as error:
@@ -104,9 +104,7 @@ class SeaweedFS:
     def _config(self) -> str:
         identity = {
             "name": "anjuan",
-            "credentials": [
-                {"accessKey": self._secrets.s3_access_key, "secretKey": self._secrets.s3_secret_key}
-            ],
+            "credentials": [{"accessKey": self._secrets.s3_access_key, "secretKey": self._secrets.s3_secret_key}],
             "actions": ["Admin", "Read", "Write", "List", "Tagging"],
         }
         return json.dumps({"identities": [identity]}, indent=2) + "\n"
@@ -134,9 +132,7 @@ class SeaweedFS:
             if not client.bucket_exists(bucket_name=PROBE_BUCKET):
                 client.make_bucket(bucket_name=PROBE_BUCKET)
             body = b"ready"
-            client.put_object(
-                bucket_name=PROBE_BUCKET, object_name="ready", data=io.BytesIO(body), length=len(body)
-            )
+            client.put_object(bucket_name=PROBE_BUCKET, object_name="ready", data=io.BytesIO(body), length=len(body))
             response = client.get_object(bucket_name=PROBE_BUCKET, object_name="ready")
             try:
                 return bool(response.read() == body)

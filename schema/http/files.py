@@ -61,7 +61,8 @@ class RangeNotSatisfiable(ValueError):
 
 def parse_range(header: str | None, size: int) -> tuple[int, int] | None:
     """First and last byte, inclusive; None when the whole file is to be sent: no range, another unit, several
-    ranges, or nonsense (RFC 9110, 14.2 lets a server ignore them). Raises RangeNotSatisfiable."""
+    ranges, or nonsense (RFC 9110, 14.2 lets a server ignore them). Raises RangeNotSatisfiable.
+    """
     match = _RANGE.fullmatch(header.strip()) if header else None
     if match is None:
         return None

@@ -51,9 +51,7 @@ class ElasticIndex:
     generations created from then on; `options` go to the client (certificates, API keys).
     """
 
-    def __init__(
-        self, url: str, *, prefix: str = "anjuan", shards: int = 1, replicas: int = 0, **options: Any
-    ) -> None:
+    def __init__(self, url: str, *, prefix: str = "anjuan", shards: int = 1, replicas: int = 0, **options: Any) -> None:
         self._client = AsyncElasticsearch(url, **{"request_timeout": 30, **options})
         self._prefix = f"{prefix}-g-"
         self._alias = f"{prefix}-current"
@@ -124,12 +122,11 @@ class ElasticIndex:
 
     async def upsert(self, generation: str, documents: Sequence[IndexDocument]) -> None:
         """See the port. Versions are Elasticsearch's external versions; a conflict means that this
-        version, or a newer one, is there."""
+        version, or a newer one, is there.
+        """
         operations: list[dict[str, Any]] = []
         for source in documents:
-            operations.append(
-                {"index": {"_id": source.id, "version": source.version, "version_type": "external"}}
-            )
+            operations.append({"index": {"_id": source.id, "version": source.version, "version_type": "external"}})
             operations.append(_body(source))
         await self._bulk(generation, operations)
 
@@ -283,9 +280,7 @@ def _matching(question: Question) -> Query:
     fields = sorted(question.text_fields)
     return {
         "bool": {
-            "must": [
-                _any([_phrase(name, phrase) for name in fields]) for phrase in question.keywords.phrases
-            ],
+            "must": [_any([_phrase(name, phrase) for name in fields]) for phrase in question.keywords.phrases],
             "filter": filters,
             "must_not": [{"terms": {ID: sorted(question.excluded_ids)}}] if question.excluded_ids else [],
         }

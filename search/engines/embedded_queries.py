@@ -37,7 +37,8 @@ SPACES = "spaces"
 
 def schema() -> tantivy.Schema:
     """No text is stored: only the id can be read back. Keyword fields for sorting have a twin in
-    hexadecimal digits, whose order is that of the code points."""
+    hexadecimal digits, whose order is that of the code points.
+    """
     builder = tantivy.SchemaBuilder()
     builder.add_text_field(ID, stored=True, fast=True, tokenizer_name="raw", index_option="basic")
     builder.add_text_field(KIND, tokenizer_name="raw", index_option="basic")
@@ -131,9 +132,7 @@ class QueryBuilder:
         """Documents that come after this one in the order of `sort`."""
         name = order_field(sort.field)
         later_ids = self._string_range(index, ID, f"{{{after.id} TO *}}")
-        missing = Query.boolean_query(
-            [(Occur.Must, Query.all_query()), (Occur.MustNot, Query.exists_query(name))]
-        )
+        missing = Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, Query.exists_query(name))])
         if after.value is None:
             return _both(missing, later_ids)
         value = order_value(sort.field, after.value)

@@ -71,7 +71,8 @@ class Search:
 
     def _by_field(self) -> list[Hit]:
         """Tantivy orders by one field only. Of the values on the page just the last can have documents
-        beyond it, so that value's documents are asked for once more, by id."""
+        beyond it, so that value's documents are asked for once more, by id.
+        """
         sort, first = self._question.sort, self._question.first
         name = order_field(sort.field)
         query = self._matching
@@ -84,9 +85,7 @@ class Search:
             last = rows[first][0]
             rows = [row for row in rows if row[0] != last]
             ties = self._all_of(query, self._queries.equal(sort, sort_value(sort.field, last)))
-            more = self._searcher.search(
-                ties, first - len(rows), count=False, order_by_field=ID, order=Order.Asc
-            ).hits
+            more = self._searcher.search(ties, first - len(rows), count=False, order_by_field=ID, order=Order.Asc).hits
             rows += [(last, key, address) for key, address in more]
         rows = _ties_by_id(rows)[:first]
         versions = self._versions([address for _, _, address in rows])
@@ -97,15 +96,14 @@ class Search:
 
     def _by_relevance(self, total: int) -> list[Hit]:
         """Equal scores are put in order of id; if they reach beyond the page, the whole window is looked
-        at, always the same one, so that pages neither overlap nor leave gaps."""
+        at, always the same one, so that pages neither overlap nor leave gaps.
+        """
         offset, first = self._question.offset, self._question.first
         end = min(offset + first, RELEVANCE_WINDOW)
         if offset >= end:
             return []
         if all(phrase.prefix and len(phrase.tokens) == 1 for phrase in self._question.keywords.phrases):
-            found = self._searcher.search(
-                self._matching, end, count=False, order_by_field=ID, order=Order.Asc
-            ).hits
+            found = self._searcher.search(self._matching, end, count=False, order_by_field=ID, order=Order.Asc).hits
             rows = [(1.0, key, address) for key, address in found]
         else:
             scored = self._searcher.search(self._matching, end + 1, count=False).hits

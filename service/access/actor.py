@@ -29,7 +29,8 @@ SYSTEM = Actor("system", "system", frozenset(), None)
 @dataclass(frozen=True, slots=True)
 class Reach:
     """Which rows an actor's relations come through. `owner`, `agent`, `department` are what to compare with;
-    None where that relation opens nothing. `every` opens all rows."""
+    None where that relation opens nothing. `every` opens all rows.
+    """
 
     every: bool
     owner: str | None

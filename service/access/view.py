@@ -17,8 +17,8 @@ from service.access.declared import (
     Kind,
     Level,
     RecordShape,
-    shape_of,
     Sensitivity,
+    shape_of,
 )
 from service.access.masks import mask
 from service.access.policy import Relation, Row
@@ -66,7 +66,7 @@ class ShownAttribute:
 class View:
     """One record, one caller. `row` says how much of each class may be seen."""
 
-    __slots__ = ("caller", "document", "extra", "id", "relations", "row", "shape", "template_fields", "_opened")
+    __slots__ = ("_opened", "caller", "document", "extra", "id", "relations", "row", "shape", "template_fields")
 
     def __init__(
         self,
@@ -171,7 +171,6 @@ _CHANNEL_KINDS = {"PHONE": Kind.PHONE, "EMAIL": Kind.EMAIL, "WECHAT": Kind.WECHA
 
 
 def _masked_item(shape: FieldShape, item: Mapping[str, Any]) -> dict[str, Any]:
-
 
     masked = dict(item)
     for inner in shape_of(shape.item).fields if shape.item else ():

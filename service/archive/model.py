@@ -18,5 +18,6 @@ class Lockable(Protocol):
 
     async def lock_all(self, case: str, until: datetime) -> Sequence[tuple[str, str, datetime]]:
         """Sets COMPLIANCE retention on every stored version and reads each back: (id, mode, until). Raises when
-        one differs from what was asked."""
+        one differs from what was asked.
+        """
         ...

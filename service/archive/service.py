@@ -1,5 +1,6 @@
 """Sealing in three moves, each of which may be repeated: the case closes its doors (SEALING), every evidence
-version gets COMPLIANCE retention and is read back, and only then the case says ARCHIVED (P25)."""
+version gets COMPLIANCE retention and is read back, and only then the case says ARCHIVED (P25).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from service.archive.model import SEAL, Lockable
 from service.archive.rules import check_settled, retain_until
 from service.cases.history import NewEvent
 from service.cases.model import CaseState, EventKind
-from service.cases.rules import Step, check_archive, next_state
+from service.cases.rules import Step, check_archivist, next_state
 from service.cases.service import Cases, relations
 from service.clock import now
 from service.errors import Code, Invalid
@@ -54,10 +55,11 @@ class Archive:
         document = await self._cases.repository.get(caller.reach, case)
         if document is None:
             return None
-        check_archive(document, caller, relations(caller, document))
+        caller.require("case.archive", relations(caller, document), case)
         if document["version"] != version:
             raise Invalid.because(Code.CONFLICT, "version", current=document["version"])
         next_state(Step.ARCHIVE, CaseState(document["state"]))
+        check_archivist(document, caller)
         if document["state"] != CaseState.SEALING.value:
             check_settled(await self._evidence.unsettled(case))
             closed = await self._close_doors(caller, document)

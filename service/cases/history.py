@@ -88,9 +88,7 @@ class History:
     ) -> list[View]:
         """A page of the history in the layers that the caller may see (R36)."""
         layers = [layer.value for layer in Layer if _open(case, layer)]
-        documents = await self._repository.events(
-            case.id, layers, after=after, descending=descending, limit=limit
-        )
+        documents = await self._repository.events(case.id, layers, after=after, descending=descending, limit=limit)
         await self._keys.load([case.document["customer"]])
         return [self._view(caller, document, case.relations) for document in documents]
 

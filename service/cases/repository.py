@@ -47,9 +47,7 @@ class CaseRepository:
 
     async def next_number(self, year: int) -> int:
         """Increasing within a year; outside any unit of work, so that nobody waits (gaps are allowed)."""
-        found = await self._counters.find_one_and_update(
-            {"_id": f"case/{year}"}, {"$inc": {"value": 1}}, upsert=True
-        )
+        found = await self._counters.find_one_and_update({"_id": f"case/{year}"}, {"$inc": {"value": 1}}, upsert=True)
         return int((found or {})["value"])
 
     async def get(self, reach: Reach, case: str) -> dict[str, Any] | None:
@@ -104,7 +102,8 @@ class CaseRepository:
         self, unit: UnitOfWork, reach: Reach, case: str, guard: Mapping[str, Any], change: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Changes one case if it is within reach and the guard (version, state) holds; returns its former state,
-        or None when nothing was changed."""
+        or None when nothing was changed.
+        """
         where = {"$and": [clause for clause in ({"_id": case, **guard}, within(reach)) if clause]}
         return await unit.collection(CASES).find_one_and_update(where, change, before=True)
 

@@ -10,7 +10,7 @@ from typing import Any
 from service.access.actor import Caller
 from service.access.policy import Relation, Role
 from service.cases.calendar import Calendar
-from service.cases.model import CaseAction, CaseState, Direction, EventKind, Layer, CaseNode
+from service.cases.model import CaseAction, CaseNode, CaseState, Direction, EventKind, Layer
 from service.errors import Code, Invalid, Problems
 from service.templates.model import DeadlineClock, NodeSchedule, Template
 
@@ -139,7 +139,8 @@ def stamped(
     nodes: Sequence[Mapping[str, Any]], step: Step, template: Template, calendar: Calendar, at: datetime, by: str
 ) -> list[dict[str, Any]]:
     """The stations after a step: it stamps what it passes; closing starts the archive's clock; a return opens
-    everything from handling on again, with new deadlines."""
+    everything from handling on again, with new deadlines.
+    """
     passed = PASSES.get(step, ())
     result = [dict(node) for node in nodes]
     for node in result:
@@ -173,9 +174,8 @@ def check_review(case: Mapping[str, Any], caller: Caller) -> None:
         caller.require("case.review.own", record=case["_id"])
 
 
-def check_archive(case: Mapping[str, Any], caller: Caller, relations: frozenset[Relation]) -> None:
-    """The supervisor who approved, or compliance. Raises NotPermitted."""
-    caller.require("case.archive", relations, case["_id"])
+def check_archivist(case: Mapping[str, Any], caller: Caller) -> None:
+    """The supervisor who approved, or compliance, seals a reviewed case. Raises NotPermitted."""
     if case.get("reviewed_by") != caller.actor.id and not caller.may("case.archive"):
         caller.require("case.archive.reviewed_by_another", record=case["_id"])
 
@@ -199,9 +199,7 @@ def allowed_actions(case: Mapping[str, Any], caller: Caller, relations: frozense
     """What this caller may do with the case now; exactly what the service would accept."""
     state = CaseState(case["state"])
     found = [
-        action
-        for action, (step, right) in _ACTIONS.items()
-        if possible(step, state) and caller.may(right, relations)
+        action for action, (step, right) in _ACTIONS.items() if possible(step, state) and caller.may(right, relations)
     ]
     if caller.actor.id in (*case.get("handlers", ()), case.get("assignee")) and CaseAction.REVIEW in found:
         found.remove(CaseAction.REVIEW)

@@ -216,11 +216,11 @@ class Cases:
                 problems.add(Code.FIELD_NOT_EDITABLE, f"attributes.{field.key}")
         stored = self._described(template, values, former, problems, node="RAISE")
         problems.raise_if_any()
-        return await self._step(caller, document, Step.UPDATE, "case.update", stored=stored, event=NewEvent(EventKind.UPDATED))
+        return await self._step(
+            caller, document, Step.UPDATE, "case.update", stored=stored, event=NewEvent(EventKind.UPDATED)
+        )
 
-    async def assign(
-        self, caller: Caller, case: str, version: int, assignee: str, reason: str | None
-    ) -> View | None:
+    async def assign(self, caller: Caller, case: str, version: int, assignee: str, reason: str | None) -> View | None:
         """Gives the case to an agent; its department becomes theirs."""
         document = await self._reached(caller, case, "case.assign", version)
         if document is None:
@@ -330,7 +330,9 @@ class Cases:
         if "description" in values or not former:
             stored["description"] = text_of(values.get("description"), "description", problems)
         if "product" in values:
-            stored["product"] = text_of(values["product"], "product", problems, most=PRODUCT_MOST, required=False) or None
+            stored["product"] = (
+                text_of(values["product"], "product", problems, most=PRODUCT_MOST, required=False) or None
+            )
         if "category" in values or not former:
             stored["category"] = values.get("category")
             if not any(choice.key == stored["category"] for choice in template.categories):
@@ -469,7 +471,8 @@ def relations(caller: Caller, document: Mapping[str, Any]) -> frozenset[Relation
 
 def condition(where: Mapping[str, Any]) -> dict[str, Any]:
     """Open fields as a filter: `state` (a list), `category`, `department`, `assignee`, `owner`, `customer`,
-    `number`, `raised_from` and `raised_to` (UTC)."""
+    `number`, `raised_from` and `raised_to` (UTC).
+    """
     found: dict[str, Any] = {
         name: where[name]
         for name in ("category", "department", "assignee", "owner", "customer", "number")

@@ -29,9 +29,7 @@ def create_private_file(path: Path, text: str) -> None:
             draft.unlink(missing_ok=True)
         _sync_directory(path.parent)
     except FileExistsError:
-        raise KeyringError(
-            f"{path} exists already and is not overwritten; load it, or move it away"
-        ) from None
+        raise KeyringError(f"{path} exists already and is not overwritten; load it, or move it away") from None
     except OSError as error:
         raise KeyringError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -46,9 +44,7 @@ def read_private_file(path: Path) -> str:
             _refuse_shared(path, os.fstat(file.fileno()))
             return file.read()
     except FileNotFoundError:
-        raise KeyringError(
-            f"{path} does not exist; restore it from its backup, or create a keyring"
-        ) from None
+        raise KeyringError(f"{path} does not exist; restore it from its backup, or create a keyring") from None
     except UnicodeDecodeError:
         raise KeyringError(f"{path} is not text; restore it from its backup") from None
     except OSError as error:

@@ -115,9 +115,7 @@ class Keyring:
             encryption_keys=_keys_by_id(parsed, "encryption_keys", "id", "key"),
             current=str(parsed.get("current")),
             root_secret=_decoded(parsed.get("root_secret"), "root_secret"),
-            signing_keys={
-                kid: Ed25519PrivateKey.from_private_bytes(key) for kid, key in signing_keys.items()
-            },
+            signing_keys={kid: Ed25519PrivateKey.from_private_bytes(key) for kid, key in signing_keys.items()},
             signing_current=str(parsed.get("signing_current")),
         )
 
@@ -177,9 +175,7 @@ def _keys_by_id(parsed: Mapping[str, Any], name: str, id_name: str, key_name: st
     for position, item in enumerate(items):
         key_id = item.get(id_name)
         if not isinstance(key_id, str) or not _ID.fullmatch(key_id):
-            raise KeyringError(
-                f"{name}[{position}].{id_name} is not an id: lower-case letters, digits, . _ -"
-            )
+            raise KeyringError(f"{name}[{position}].{id_name} is not an id: lower-case letters, digits, . _ -")
         if key_id in keys:
             raise KeyringError(f"{name} has the id {key_id!r} twice")
         keys[key_id] = _decoded(item.get(key_name), f"{name}[{position}].{key_name}")

@@ -108,9 +108,7 @@ class Customer:
     name: Annotated[str | None, Sensitive(NAME, Kind.NAME, "Full name.")]
     channels: Annotated[list[Channel] | None, Sensitive(CONTACT, Kind.CHANNEL, "Ways to reach them.")]
     addresses: Annotated[list[Address] | None, Sensitive(CONTACT, Kind.ADDRESS, "Postal addresses.")]
-    identity_numbers: Annotated[
-        list[IdentityNumber] | None, Sensitive(IDENTITY, Kind.ID_NUMBER, "Official numbers.")
-    ]
+    identity_numbers: Annotated[list[IdentityNumber] | None, Sensitive(IDENTITY, Kind.ID_NUMBER, "Official numbers.")]
     date_of_birth: Annotated[str | None, Sensitive(IDENTITY, Kind.DATE_OF_BIRTH, "RFC 3339 date, or its mask.")]
     bank_accounts: Annotated[list[BankAccount] | None, Sensitive(FINANCIAL, Kind.BANK_CARD, "Bank accounts.")]
     contacts: Annotated[list[Contact], Open("People at the customer's.")]

@@ -61,7 +61,14 @@ class CustomerRepository:
         return await self._customers.find({"_id": {"$in": list(ids)}, **within(reach)})
 
     async def listed(
-        self, reach: Reach, where: Mapping[str, Any], *, sort: str, descending: bool, after: tuple[Any, str] | None, limit: int
+        self,
+        reach: Reach,
+        where: Mapping[str, Any],
+        *,
+        sort: str,
+        descending: bool,
+        after: tuple[Any, str] | None,
+        limit: int,
     ) -> list[dict[str, Any]]:
         """A page by (`sort`, id); `after` is the last one seen."""
         direction = -1 if descending else 1
@@ -99,7 +106,8 @@ class CustomerRepository:
         self, unit: UnitOfWork, reach: Reach, customer: str, version: int | None, change: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Changes one customer if it is within reach and (unless None) still at `version`; returns its former
-        state, or None when nothing was changed. Raises DuplicateKey."""
+        state, or None when nothing was changed. Raises DuplicateKey.
+        """
         where: dict[str, Any] = {"_id": customer, **within(reach)}
         if version is not None:
             where["version"] = version

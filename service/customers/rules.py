@@ -246,8 +246,10 @@ def blind_values(values: Mapping[str, Any]) -> dict[str, list[str]]:
     channels, contacts = values.get("channels") or (), values.get("contacts") or ()
     numbers = values.get("identity_numbers") or ()
     found = {
-        "phone": [c["value"] for c in channels if c["kind"] == "PHONE"] + [c["phone"] for c in contacts if c.get("phone")],
-        "email": [c["value"] for c in channels if c["kind"] == "EMAIL"] + [c["email"] for c in contacts if c.get("email")],
+        "phone": [c["value"] for c in channels if c["kind"] == "PHONE"]
+        + [c["phone"] for c in contacts if c.get("phone")],
+        "email": [c["value"] for c in channels if c["kind"] == "EMAIL"]
+        + [c["email"] for c in contacts if c.get("email")],
         "id_number": [n["value"] for n in numbers if n["kind"] == "ID_CARD"],
         "registration_number": [n["value"] for n in numbers if n["kind"] == "USCC"],
     }

@@ -173,7 +173,8 @@ class Customers:
         self, unit: UnitOfWork, customer: str, agents: Sequence[str], departments: Sequence[str]
     ) -> None:
         """Whom the customer's cases bring into reach. Always written, so that two units of work which change two
-        cases of one customer conflict and the later one counts again."""
+        cases of one customer conflict and the later one counts again.
+        """
         document = await self._repository.get_in(unit, customer)
         if document is None:
             raise LookupError(customer)
@@ -264,9 +265,7 @@ class Customers:
         self._refuse_unseen(caller, relations, values, newest, problems)
         core = Reader(problems, caller.actor.id, at).core(values)
         merged = {**former, **core}
-        merged["attributes"] = check_attributes(
-            newest, values.get("attributes") or (), former["attributes"], problems
-        )
+        merged["attributes"] = check_attributes(newest, values.get("attributes") or (), former["attributes"], problems)
         for key in missing_at(newest, merged["attributes"], "CREATE"):
             problems.add(Code.REQUIRED, f"attributes.{key}")
         problems.raise_if_any()
@@ -416,9 +415,7 @@ class Customers:
             blinded["unique"] = [Binary(token) for token, _, _ in unique]
         return blinded
 
-    def _unique_tokens(
-        self, values: Mapping[str, Any], template: Template
-    ) -> list[tuple[bytes, str, Sensitivity]]:
+    def _unique_tokens(self, values: Mapping[str, Any], template: Template) -> list[tuple[bytes, str, Sensitivity]]:
         """Token, path and class of everything that no two customers may share."""
         found = blind_values(values)
         tokens = [
@@ -437,7 +434,8 @@ class Customers:
         self, caller: Caller, document: dict[str, Any], values: Mapping[str, Any], template: Template, but: str | None
     ) -> bool:
         """Uniqueness is a blind lookup. Who has that right is told DUPLICATE; for others the value is stored
-        without its claim to be unique, and True says that the supervisor's list must hear of it."""
+        without its claim to be unique, and True says that the supervisor's list must hear of it.
+        """
         hidden = False
         problems = Problems()
         for token, path, sensitivity in self._unique_tokens(values, template):

@@ -19,9 +19,7 @@ from service.evidence.shelf import Shelf, associated_data, key_context
 from service.storage import ObjectStore, StoredObject
 
 
-async def opened(
-    shelf: Shelf, document: Mapping[str, Any], first: int, last: int
-) -> AsyncGenerator[bytes, None]:
+async def opened(shelf: Shelf, document: Mapping[str, Any], first: int, last: int) -> AsyncGenerator[bytes, None]:
     """Plaintext bytes `first` to `last` (inclusive) of a STORED file.
 
     Raises CiphertextError for an object that was cut, changed or exchanged, and ObjectTrouble. When the whole file

@@ -34,7 +34,8 @@ class Downloadable:
 @dataclass(frozen=True, slots=True)
 class Download:
     """Bytes `first` to `last` (inclusive) of a file of `size` bytes. `chunks` raises CiphertextError or
-    ObjectTrouble rather than end early."""
+    ObjectTrouble rather than end early.
+    """
 
     name: str
     media_type: str

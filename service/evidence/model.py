@@ -74,9 +74,7 @@ class Evidence:
     file_name: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "The file's name, as it was announced.")]
     media_type: Annotated[str, Open("application/pdf, image/jpeg, image/png or image/tiff.")]
     size: Annotated[int, Open("The file's size in bytes.")]
-    sha256: Annotated[
-        str | None, Sensitive(NARRATIVE, Kind.TEXT, "SHA-256 of the file, 64 hexadecimal digits.")
-    ]
+    sha256: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "SHA-256 of the file, 64 hexadecimal digits.")]
     state: Annotated[EvidenceState, Open("Whether the bytes are here.")]
     text_state: Annotated[TextState, Open("Whether the text was read.")]
     text_reason: Annotated[str | None, Open("Why the text could not be read, a code.")]
@@ -93,9 +91,7 @@ class Evidence:
     withdrawal_reason: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "Why it was withdrawn.")]
     retention_mode: Annotated[str | None, Open("COMPLIANCE once the stored version is locked.")]
     retained_until: Annotated[datetime | None, Open("Until when the stored version is locked.")]
-    version: Annotated[
-        int, Open("Moves with every step people take; send it back when you change something.")
-    ]
+    version: Annotated[int, Open("Moves with every step people take; send it back when you change something.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,16 @@ class Receiving:
         self._slots = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
     async def put(
-        self, caller: Caller, evidence: str, content_length: int, chunks: AsyncIterator[bytes]
+        self,
+        caller: Caller,
+        evidence: str,
+        content_length: int,
+        chunks: AsyncIterator[bytes],
+        *,
+        priority: int = 5,
     ) -> View | None:
-        """Receives a file. Invisible, or not this caller's to send, is None.
+        """Receives a file. Invisible, or not this caller's to send, is None. Texts of lower `priority` are read
+        first.
 
         Raises Invalid (nothing changed, or FAILED where the bytes themselves are wrong), ObjectTrouble, and what
         `chunks` raises.
@@ -70,7 +77,7 @@ class Receiving:
         keeper = asyncio.create_task(self._keep(evidence, claim))
         try:
             async with self._slots:
-                return await self._receive(caller, found, claim, chunks)
+                return await self._receive(caller, found, claim, chunks, priority)
         except Invalid as refused:
             if any(problem.code in _WRONG_BYTES for problem in refused.problems):
                 await self._give_up(caller, found.document, claim, refused.problems[0].code)
@@ -102,7 +109,7 @@ class Receiving:
                 await self._shelf.repository.extend_claim(evidence, claim.token, now() + CLAIM_LIFE)
 
     async def _receive(
-        self, caller: Caller, found: Found, claim: _Claim, chunks: AsyncIterator[bytes]
+        self, caller: Caller, found: Found, claim: _Claim, chunks: AsyncIterator[bytes], priority: int
     ) -> View:
         document = found.document
         evidence, size = found.view.id, document["size"]
@@ -118,9 +125,7 @@ class Receiving:
             sha256=values["sha256"],
         )
         sealed_size = ciphertext_size(size)
-        stored = await stream_into(
-            self._shelf.objects, claim.storage_key, chunks, bridge, source, sealed_size
-        )
+        stored = await stream_into(self._shelf.objects, claim.storage_key, chunks, bridge, source, sealed_size)
         await self._shelf.repository.note_stored(evidence, claim.token, stored.version_id)
         wrapped = self._shelf.encryption.wrap(object_key, context=key_context(evidence, stored.key))
         change = {
@@ -138,7 +143,7 @@ class Receiving:
                 "wrapped_key": Binary(wrapped),
             },
         }
-        after = await self._settle(caller, document, claim, stored, change)
+        after = await self._settle(caller, document, claim, stored, change, priority)
         return self._shelf.view(caller, after, found.view.relations)
 
     async def _settle(
@@ -148,6 +153,7 @@ class Receiving:
         claim: _Claim,
         stored: StoredObject,
         change: Mapping[str, Any],
+        priority: int,
     ) -> dict[str, Any]:
         """The file is STORED, its text awaited and its entry written, or the stored version is gone."""
         evidence, case = document["_id"], document["case"]
@@ -163,7 +169,7 @@ class Receiving:
             before = await self._shelf.repository.change(unit, evidence, held, written)
             if before is None:
                 raise ClaimLost
-            await self._shelf.jobs.enqueue(unit, READ, {"evidence": evidence})
+            await self._shelf.jobs.enqueue(unit, READ, {"evidence": evidence}, priority=priority)
             after = {**before, **change, "version": before["version"] + 1}
             touched = Touched(evidence, after["version"], after, before, EVIDENCE, ("state",))
             index = (case,) if case else ()
@@ -229,7 +235,8 @@ class Receiving:
 
     async def _discard_stray(self, document: Mapping[str, Any]) -> None:
         """Removes the version that an upload stored before it died. Where it died before it could note the version,
-        ciphertext stays that nobody can open: the object's key is kept only with a STORED file."""
+        ciphertext stays that nobody can open: the object's key is kept only with a STORED file.
+        """
         upload = document.get("upload") or {}
         if "version_id" not in upload:
             return

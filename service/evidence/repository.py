@@ -17,9 +17,7 @@ INDEXES = (
     Index(EVIDENCE, (("case", 1), ("_id", 1)), "evidence_case"),
     Index(EVIDENCE, (("customer", 1), ("_id", 1)), "evidence_customer"),
     Index(EVIDENCE, (("expires_at", 1),), "evidence_pending", partial={"state": EvidenceState.PENDING.value}),
-    Index(
-        EVIDENCE, (("registered_at", 1),), "evidence_waiting", partial={"text_state": TextState.WAITING.value}
-    ),
+    Index(EVIDENCE, (("registered_at", 1),), "evidence_waiting", partial={"text_state": TextState.WAITING.value}),
     Index(PAGES, (("evidence", 1), ("number", 1)), "evidence_pages_number", unique=True),
 )
 
@@ -61,9 +59,7 @@ class EvidenceRepository:
 
     async def pages(self, evidence: Iterable[str]) -> list[dict[str, Any]]:
         """All pages of some evidence, in order."""
-        return await self._pages.find(
-            {"evidence": {"$in": list(evidence)}}, sort=[("evidence", 1), ("number", 1)]
-        )
+        return await self._pages.find({"evidence": {"$in": list(evidence)}}, sort=[("evidence", 1), ("number", 1)])
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """A newly registered one."""
@@ -85,9 +81,7 @@ class EvidenceRepository:
             "withdrawn_at": None,
             "$or": [{"upload": None}, {"upload.until": {"$lte": at}}],
         }
-        return await self._evidence.find_one_and_update(
-            where, {"$set": {"upload": dict(upload)}}, before=True
-        )
+        return await self._evidence.find_one_and_update(where, {"$set": {"upload": dict(upload)}}, before=True)
 
     async def extend_claim(self, evidence: str, token: str, until: datetime) -> bool:
         """Keeps a long upload's claim; False when it was lost."""
@@ -131,9 +125,7 @@ class EvidenceRepository:
 
     async def note_retention(self, evidence: str, mode: str, until: datetime) -> None:
         """What the object store says of the lock; the archive's entry accompanies it."""
-        await self._evidence.update_one(
-            {"_id": evidence}, {"$set": {"retention_mode": mode, "retained_until": until}}
-        )
+        await self._evidence.update_one({"_id": evidence}, {"$set": {"retention_mode": mode, "retained_until": until}})
 
     async def replace_pages(self, unit: UnitOfWork, evidence: str, pages: Sequence[dict[str, Any]]) -> None:
         """The text as it was read last, instead of any earlier reading."""

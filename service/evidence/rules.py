@@ -66,9 +66,7 @@ def _kind(kind: Any, problems: Problems) -> str | None:
     try:
         return EvidenceKind(kind).value
     except ValueError:
-        problems.add(
-            Code.REQUIRED if kind is None else Code.VALIDATION, "kind", reason=", ".join(EvidenceKind)
-        )
+        problems.add(Code.REQUIRED if kind is None else Code.VALIDATION, "kind", reason=", ".join(EvidenceKind))
         return None
 
 
@@ -86,9 +84,7 @@ def _paper(paper: Mapping[str, Any] | None, problems: Problems) -> dict[str, str
 
 def may_upload(view: View) -> bool:
     """Only who registered a file, and still may, sends its bytes."""
-    return view.document["registered_by"] == view.caller.actor.id and view.caller.may(
-        "evidence.create", view.relations
-    )
+    return view.document["registered_by"] == view.caller.actor.id and view.caller.may("evidence.create", view.relations)
 
 
 def awaits_upload(document: Mapping[str, Any], at: datetime) -> bool:

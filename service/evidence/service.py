@@ -60,9 +60,7 @@ class EvidenceRoom:
         public_url: str,
         upload_limit_bytes: int,
     ) -> None:
-        self.shelf = Shelf(
-            database, keys, encryption, objects, journal, jobs, customers, cases, upload_limit_bytes
-        )
+        self.shelf = Shelf(database, keys, encryption, objects, journal, jobs, customers, cases, upload_limit_bytes)
         self._repository = self.shelf.repository
         self._receiving = Receiving(self.shelf)
         self._delivery = Delivery(self.shelf)
@@ -81,10 +79,16 @@ class EvidenceRoom:
         return f"{self._public_url}/files/{view.id}" if self._delivery.may(view) else None
 
     async def put(
-        self, caller: Caller, evidence: str, content_length: int, chunks: AsyncIterator[bytes]
+        self,
+        caller: Caller,
+        evidence: str,
+        content_length: int,
+        chunks: AsyncIterator[bytes],
+        *,
+        priority: int = 5,
     ) -> View | None:
         """Receives the bytes; see `Receiving.put`."""
-        return await self._receiving.put(caller, evidence, content_length, chunks)
+        return await self._receiving.put(caller, evidence, content_length, chunks, priority=priority)
 
     async def downloadable(self, caller: Caller, evidence: str) -> Downloadable | None:
         """Name, type, size and tag of what `download` would give, or None; see `Delivery.downloadable`."""
@@ -112,9 +116,7 @@ class EvidenceRoom:
         found = await self.shelf.find(caller, evidence)
         if found is None or version is None or found.document["version"] == version:
             return found.view if found else None
-        states = await self.shelf.journal.repository.former_states(
-            evidence, before_version=version + 1, limit=1
-        )
+        states = await self.shelf.journal.repository.former_states(evidence, before_version=version + 1, limit=1)
         if not states or states[0]["version"] != version:
             return found.view
         former = {"_id": evidence, **states[0]["document"]}
@@ -146,9 +148,7 @@ class EvidenceRoom:
     async def _of_parent(
         self, caller: Caller, field: str, parent: View, after: str | None, limit: int, withdrawn: bool
     ) -> list[View]:
-        documents = await self._repository.of_parent(
-            field, parent.id, after=after, limit=limit, withdrawn=withdrawn
-        )
+        documents = await self._repository.of_parent(field, parent.id, after=after, limit=limit, withdrawn=withdrawn)
         await self.shelf.keys.load(document["customer"] for document in documents)
         return [self.shelf.view(caller, document, parent.relations) for document in documents]
 
@@ -161,9 +161,7 @@ class EvidenceRoom:
         pages = [page.shown("text") or "" for page in await self.pages(caller, evidence)]
         return "\f".join(pages) if pages else None
 
-    async def pages_of_cases(
-        self, caller: Caller, cases: Sequence[View]
-    ) -> dict[str, list[tuple[View, list[View]]]]:
+    async def pages_of_cases(self, caller: Caller, cases: Sequence[View]) -> dict[str, list[tuple[View, list[View]]]]:
         """Files (not withdrawn) with their pages, by case, through the masks."""
         by_id = {case.id: case for case in cases}
         documents = await self._repository.of_cases(by_id, withdrawn=False)
@@ -188,14 +186,10 @@ class EvidenceRoom:
         found: dict[str, list[View]] = {}
         for document in documents:
             evidence = readable[document["evidence"]]
-            found.setdefault(evidence.id, []).append(
-                self.shelf.page_view(caller, document, evidence.relations)
-            )
+            found.setdefault(evidence.id, []).append(self.shelf.page_view(caller, document, evidence.relations))
         return found
 
-    async def sealed_for_index(
-        self, cases: Iterable[str]
-    ) -> dict[str, list[tuple[SealedRecord, list[SealedRecord]]]]:
+    async def sealed_for_index(self, cases: Iterable[str]) -> dict[str, list[tuple[SealedRecord, list[SealedRecord]]]]:
         """Files (not withdrawn) with their pages, by case, as the indexer reads them; never for an answer."""
         documents = await self._repository.of_cases(cases, withdrawn=False)
         stored = [document for document in documents if document["state"] == EvidenceState.STORED.value]
@@ -344,7 +338,8 @@ class EvidenceRoom:
 
     async def lock_all(self, case: str, until: datetime) -> list[tuple[str, str, datetime]]:
         """Sets COMPLIANCE retention on every stored version of a case, withdrawn ones too, and reads each back:
-        (id, mode, until). May be repeated. Raises RetentionDiffers, ObjectTrouble."""
+        (id, mode, until). May be repeated. Raises RetentionDiffers, ObjectTrouble.
+        """
         if until.microsecond:  # a lock has whole seconds, and may not end before it was asked to
             until = until.replace(microsecond=0) + timedelta(seconds=1)
         locked = []

@@ -46,7 +46,8 @@ class EvidenceTexts:
 
     async def read(self, job: Job) -> None:
         """Reads one file's text. May be repeated: an earlier text is replaced. Raises ObjectTrouble and
-        ReaderUnavailable while the job may still be tried again."""
+        ReaderUnavailable while the job may still be tried again.
+        """
         document = await self._shelf.repository.get(job.payload["evidence"])
         if document is None or not _is_waiting(document):
             return

@@ -88,9 +88,7 @@ class Bridge:
     def take(self) -> bytes:
         """The next piece, empty at the end; blocks, so it is called in a thread. Raises UploadBroken."""
         with self._changed:
-            arrived = self._changed.wait_for(
-                lambda: self._pieces or self._ended or self._broken, self._stall_seconds
-            )
+            arrived = self._changed.wait_for(lambda: self._pieces or self._ended or self._broken, self._stall_seconds)
             if self._broken or not arrived:
                 raise UploadBroken
             piece = self._pieces.popleft() if self._pieces else b""
@@ -185,7 +183,7 @@ async def stream_into(
 
     Raises Invalid (wrong bytes), ObjectTrouble, and what `chunks` raises.
     """
-    storing = asyncio.create_task(objects.put(key, cast(BinaryIO, source), size))
+    storing = asyncio.create_task(objects.put(key, cast("BinaryIO", source), size))
     storing.add_done_callback(lambda _: bridge.abandon())
     try:
         try:

@@ -58,12 +58,7 @@ def check_password(problems: Problems, password: object, email: str, field: str 
     normal = unicodedata.normalize("NFKC", password)
     plain = normal.casefold()
     local, _, _ = email.partition("@")
-    weak = (
-        len(normal) < SHORTEST
-        or plain in COMMON
-        or len(set(plain)) < FEWEST_DIFFERENT
-        or plain in (email, local)
-    )
+    weak = len(normal) < SHORTEST or plain in COMMON or len(set(plain)) < FEWEST_DIFFERENT or plain in (email, local)
     if weak:
         problems.add(Code.WEAK_PASSWORD, field, limit=SHORTEST)
 
@@ -87,9 +82,7 @@ def _hashable(password: str) -> bytes:
 
 def owasp_hasher() -> PasswordHasher:
     """argon2id with the parameters in force."""
-    return PasswordHasher(
-        time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16, type=Type.ID
-    )
+    return PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
 
 
 class Passwords:
@@ -108,7 +101,8 @@ class Passwords:
 
     async def verify(self, encoded: str | None, password: str) -> bool:
         """Whether the password is right. None (no such account) takes the same work and is never right.
-        Raises Refused THROTTLED."""
+        Raises Refused THROTTLED.
+        """
         right = await self._run(lambda: self._matches(encoded or self._nobodys, password))
         return right and encoded is not None and len(password) <= LONGEST
 

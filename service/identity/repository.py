@@ -95,7 +95,8 @@ class IdentityRepository:
         self, unit: UnitOfWork, user: str, former: str, changes: dict[str, Any]
     ) -> dict[str, Any] | None:
         """The user, if still active under the former password hash. Its write makes the unit conflict with
-        every other one that changes this user, so nobody signs in while being disabled."""
+        every other one that changes this user, so nobody signs in while being disabled.
+        """
         where = {"_id": user, "password": former, "state": UserState.ACTIVE.value}
         return await unit.collection(USERS).find_one_and_update(where, {"$set": changes})
 
@@ -108,22 +109,16 @@ class IdentityRepository:
     ) -> dict[str, Any] | None:
         """The living session whose current secret this is, changed; None otherwise."""
         where = {"family_hash": family, "turn_hash": turn, "ended_at": None, "expires_at": {"$gt": at}}
-        return await unit.collection(SESSIONS).find_one_and_update(
-            where, {"$set": changes, "$inc": {"version": 1}}
-        )
+        return await unit.collection(SESSIONS).find_one_and_update(where, {"$set": changes, "$inc": {"version": 1}})
 
-    async def end_family(
-        self, unit: UnitOfWork, family: bytes, at: datetime, because: str
-    ) -> dict[str, Any] | None:
+    async def end_family(self, unit: UnitOfWork, family: bytes, at: datetime, because: str) -> dict[str, Any] | None:
         """The living session of this family, ended; None when there is none."""
         where = {"family_hash": family, "ended_at": None, "expires_at": {"$gt": at}}
         return await unit.collection(SESSIONS).find_one_and_update(
             where, {"$set": {"ended_at": at, "ended_because": because}}
         )
 
-    async def end_session(
-        self, unit: UnitOfWork, session: str, at: datetime, because: str
-    ) -> dict[str, Any] | None:
+    async def end_session(self, unit: UnitOfWork, session: str, at: datetime, because: str) -> dict[str, Any] | None:
         """The session, ended; None when it had ended before."""
         return await unit.collection(SESSIONS).find_one_and_update(
             {"_id": session, "ended_at": None}, {"$set": {"ended_at": at, "ended_because": because}}
@@ -136,9 +131,7 @@ class IdentityRepository:
         where: dict[str, Any] = {"user": user, "ended_at": None}
         if but:
             where["_id"] = {"$ne": but}
-        return await unit.collection(SESSIONS).update_many(
-            where, {"$set": {"ended_at": at, "ended_because": because}}
-        )
+        return await unit.collection(SESSIONS).update_many(where, {"$set": {"ended_at": at, "ended_because": because}})
 
     async def signed_in(self, session: str, user: str, at: datetime) -> dict[str, Any] | None:
         """The active user behind a living session, in one round trip."""

@@ -24,7 +24,8 @@ _SPEECH = {"en": "one line of text", "zh-CN": "单行文本"}
 
 def normal_email(value: object) -> str | None:
     """Lower case, trimmed; None when it can't be an address. Only ASCII: look-alike letters make no second
-    account."""
+    account.
+    """
     if not isinstance(value, str):
         return None
     text = value.strip()
@@ -158,10 +159,7 @@ def read_new_department(values: Mapping[str, Any], problems: Problems) -> dict[s
         problems.add(Code.INVALID_FORMAT, "key", reason="a-z, 0-9, -")
     name = values.get("name")
     names = name if isinstance(name, Mapping) else {}
-    texts = {
-        locale: read_line(names.get(locale, ""), f"name.{locale}", NAME_LONGEST, problems)
-        for locale in LOCALES
-    }
+    texts = {locale: read_line(names.get(locale, ""), f"name.{locale}", NAME_LONGEST, problems) for locale in LOCALES}
     return {"key": key, "name": texts}
 
 

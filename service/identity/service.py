@@ -57,7 +57,8 @@ class Identity(Sessions):
 
     async def create_user(self, caller: Caller, values: Mapping[str, Any]) -> NewUser:
         """A new active user; without `password` one is generated and returned this once. Raises NotPermitted;
-        Invalid REQUIRED, INVALID_FORMAT, WRONG_TYPE, INVALID_ID, NOT_FOUND, WEAK_PASSWORD, DUPLICATE …"""
+        Invalid REQUIRED, INVALID_FORMAT, WRONG_TYPE, INVALID_ID, NOT_FOUND, WEAK_PASSWORD, DUPLICATE …
+        """
         caller.require(MANAGE)
         return await self._create_user(caller, values)
 
@@ -98,7 +99,8 @@ class Identity(Sessions):
 
     async def update_user(self, caller: Caller, user: str, version: int, values: Mapping[str, Any]) -> User:
         """Changes what `values` names (email, name, roles, department, locale, state). Raises NotPermitted;
-        Invalid NOT_FOUND, CONFLICT with the current version, DUPLICATE, and what `create_user` raises."""
+        Invalid NOT_FOUND, CONFLICT with the current version, DUPLICATE, and what `create_user` raises.
+        """
         caller.require(MANAGE, record=user)
         problems = Problems()
         changes = read_changes(values, problems)
@@ -108,14 +110,13 @@ class Identity(Sessions):
     async def disable_user(self, caller: Caller, user: str, version: int) -> User:
         """Ends all their sessions; they can't sign in until they are made ACTIVE again. Raises NotPermitted;
         Invalid NOT_FOUND, CONFLICT, NOT_ALLOWED_IN_STATE when disabled already, VALIDATION for the last
-        administrator."""
+        administrator.
+        """
         caller.require(MANAGE, record=user)
         changes = {"state": UserState.DISABLED.value}
         return await self._change_user(caller, user, version, changes, "user.disable")
 
-    async def _change_user(
-        self, caller: Caller, user: str, version: int, changes: dict[str, Any], action: str
-    ) -> User:
+    async def _change_user(self, caller: Caller, user: str, version: int, changes: dict[str, Any], action: str) -> User:
         if not is_id(user, USER_PREFIX):
             raise Invalid.because(Code.INVALID_ID, "id")
 
@@ -180,7 +181,8 @@ class Identity(Sessions):
         after_id: str | None = None,
     ) -> list[User]:
         """Active users to choose an owner from, in the order of their ids, at most `first`: of the caller's
-        own department (step user.list), or of all (user.list_all). Raises NotPermitted; Invalid TOO_LONG."""
+        own department (step user.list), or of all (user.list_all). Raises NotPermitted; Invalid TOO_LONG.
+        """
         if not caller.may(LIST_ALL):
             caller.require(LIST)
             own = caller.actor.department
@@ -220,7 +222,8 @@ class Identity(Sessions):
 
     async def create_department(self, caller: Caller, values: Mapping[str, Any]) -> Department:
         """A new department: `key`, `name` {zh-CN, en}. Raises NotPermitted; Invalid REQUIRED, INVALID_FORMAT,
-        TOO_LONG, DUPLICATE."""
+        TOO_LONG, DUPLICATE.
+        """
         caller.require(MANAGE)
         return await self._create_department(caller, values)
 

@@ -80,7 +80,8 @@ class Sessions:
 
     async def sign_in(self, email: str, password: str, *, source: str, request_id: str) -> Tokens:
         """A new session. Raises Invalid INVALID_CREDENTIALS, the same and after the same work for an unknown
-        address, a wrong password and a disabled account; Refused THROTTLED when too many are waiting."""
+        address, a wrong password and a disabled account; Refused THROTTLED when too many are waiting.
+        """
         await self._failed.journal_due()
         address = normal_email(email)
         user = await self.repository.user_by_email(address) if address else None
@@ -94,9 +95,7 @@ class Sessions:
             raise Invalid.because(Code.INVALID_CREDENTIALS)
         return tokens
 
-    async def _open_session(
-        self, user: dict[str, Any], password: str, source: str, request_id: str
-    ) -> Tokens | None:
+    async def _open_session(self, user: dict[str, Any], password: str, source: str, request_id: str) -> Tokens | None:
         former = user["password"]
         outdated = self.passwords.is_outdated(former)
         encoded = await self.passwords.hash(password) if outdated else former
@@ -129,7 +128,8 @@ class Sessions:
 
     async def refresh(self, refresh_token: str, *, source: str, request_id: str) -> Tokens:
         """The session's next tokens; the given one is spent. Raises Invalid INVALID_SESSION for an unknown,
-        expired or ended session, and for a spent token, which ends its session in every process."""
+        expired or ended session, and for a spent token, which ends its session in every process.
+        """
         given = RefreshSecret.read(refresh_token)
         if given is None:
             raise Invalid.because(Code.INVALID_SESSION)
@@ -155,9 +155,7 @@ class Sessions:
             raise Invalid.because(Code.INVALID_SESSION)
         return tokens
 
-    async def _end_reused(
-        self, unit: UnitOfWork, family: bytes, at: datetime, source: str, request_id: str
-    ) -> None:
+    async def _end_reused(self, unit: UnitOfWork, family: bytes, at: datetime, source: str, request_id: str) -> None:
         session = await self.repository.end_family(unit, family, at, "REUSE")
         if session is None:
             return
@@ -183,7 +181,8 @@ class Sessions:
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """Replaces the caller's own password and ends all their other sessions. Raises Invalid:
         INVALID_CREDENTIALS for `currentPassword` (counted as a failed sign-in); WEAK_PASSWORD, TOO_LONG … for
-        `newPassword`."""
+        `newPassword`.
+        """
         user = await self.repository.user(caller.actor.id)
         if user is None:
             raise NotSignedIn
@@ -213,7 +212,8 @@ class Sessions:
 
     async def caller(self, token: str, *, request_id: str, source: str, locale: str | None = None) -> Caller:
         """One request of whoever the token belongs to; `locale` None means the user's own. Raises
-        NotSignedIn."""
+        NotSignedIn.
+        """
         found = await self._signed_in(token)
         policy = await self._policies.current()
         return Caller(found.actor, policy, request_id, source, locale or found.locale, found.expires)

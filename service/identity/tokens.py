@@ -35,7 +35,8 @@ _REFRESH_PREFIX = "rt_"
 
 class SigningKeys(Protocol):
     """What identity needs of a keyring. Any key that `signing_key` returned is among `verification_keys`
-    for at least as long as a token signed with it lives."""
+    for at least as long as a token signed with it lives.
+    """
 
     def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
         """The key in force and its id."""

@@ -78,9 +78,7 @@ class JournalRepository:
             }
         if before_id:
             where["_id"] = {"$lt": before_id}
-        return await self._journal.find(
-            where, sort=[("_id", -1)], limit=limit, projection={"entry": 1, "facets": 1}
-        )
+        return await self._journal.find(where, sort=[("_id", -1)], limit=limit, projection={"entry": 1, "facets": 1})
 
     async def former_states(self, record: str, *, before_version: int | None, limit: int) -> list[dict[str, Any]]:
         """Former states of one record, newest first, each with the entry that ended it."""
@@ -109,7 +107,10 @@ class JournalRepository:
 
     async def index_done(self, ids: Sequence[str], generations: Sequence[str]) -> None:
         """The index work of these entries is done in these generations."""
-        change: Mapping[str, Any] = {"$unset": {"progress.todo": ""}, "$set": {"progress.generations": list(generations)}}
+        change: Mapping[str, Any] = {
+            "$unset": {"progress.todo": ""},
+            "$set": {"progress.generations": list(generations)},
+        }
         await self._journal.update_many({"_id": {"$in": list(ids)}}, change)
 
     async def pending_ids(self, limit: int) -> list[str]:

@@ -36,7 +36,8 @@ class Journal:
 
     async def append(self, unit: UnitOfWork, caller: Caller, work: Work) -> str:
         """Writes the unit's one journal document and returns its id. Raises DuplicateKey for a used
-        idempotency key."""
+        idempotency key.
+        """
         document = self._document(caller, work)
         before = [
             {

@@ -16,9 +16,7 @@ from service.access.declared import RecordShape, Sensitivity
 CURRENT_LAYOUT = 1
 
 
-def separate(
-    shape: RecordShape, values: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[Sensitivity, dict[str, Any]]]:
+def separate(shape: RecordShape, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[Sensitivity, dict[str, Any]]]:
     """Splits a record's values into the open part and one mapping per section.
 
     A composite's items are split field by field; `attributes` comes as {class: {key: value}}.
@@ -49,7 +47,9 @@ def separate(
     return openly, sealed
 
 
-def joined(shape: RecordShape, openly: Mapping[str, Any], sections: Mapping[Sensitivity, Mapping[str, Any]]) -> dict[str, Any]:
+def joined(
+    shape: RecordShape, openly: Mapping[str, Any], sections: Mapping[Sensitivity, Mapping[str, Any]]
+) -> dict[str, Any]:
     """The inverse of `separate`: all values of a record, as its service works with them."""
     values: dict[str, Any] = {}
     for field in shape.fields:

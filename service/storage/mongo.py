@@ -256,9 +256,7 @@ class Database:
                 except BaseException as error:
                     if session.in_transaction:
                         await _abort_quietly(session)
-                    transient = isinstance(error, PyMongoError) and error.has_error_label(
-                        "TransientTransactionError"
-                    )
+                    transient = isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
                     if not transient or attempt >= ATTEMPTS:
                         raise
                 await asyncio.sleep(random.uniform(0.2, 1.0) * 0.004 * 2**attempt)  # noqa: S311 - jitter

@@ -82,7 +82,13 @@ class S3Objects:
         """Stores `size` bytes read from `source` (read in a thread, so it may block). Raises ObjectTrouble."""
         result = await self._run(
             lambda: self._client.put_object(
-                self._bucket, key, source, size, content_type="application/octet-stream", part_size=PART, num_parallel_uploads=2
+                self._bucket,
+                key,
+                source,
+                size,
+                content_type="application/octet-stream",
+                part_size=PART,
+                num_parallel_uploads=2,
             )
         )
         if not result.version_id:
@@ -111,9 +117,7 @@ class S3Objects:
         """Sets COMPLIANCE retention until then; it can be extended, never shortened. Raises ObjectTrouble."""
         retention = MinioRetention(COMPLIANCE, until.astimezone(UTC).replace(microsecond=0))
         await self._run(
-            lambda: self._client.set_object_retention(
-                self._bucket, stored.key, retention, version_id=stored.version_id
-            )
+            lambda: self._client.set_object_retention(self._bucket, stored.key, retention, version_id=stored.version_id)
         )
 
     async def retention(self, stored: StoredObject) -> Retention | None:

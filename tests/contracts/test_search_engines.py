@@ -55,9 +55,7 @@ async def engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     await opened.close()
 
 
-def case(
-    number: int | str, version: int = 1, *, texts: dict[str, Any] | None = None, **fields: Any
-) -> IndexDocument:
+def case(number: int | str, version: int = 1, *, texts: dict[str, Any] | None = None, **fields: Any) -> IndexDocument:
     """A case; a str in `texts` is one page."""
     dates = {name: value for name, value in fields.items() if name in DATE_FIELDS}
     keywords = {name: value for name, value in fields.items() if name not in dates}
@@ -123,9 +121,7 @@ async def test_a_single_letter_with_very_many_continuations_misses_none(engine: 
 
     answer = await engine.search(asking("箱", first=0))
     phrase = await engine.search(asking("A4箱", first=0))
-    await given(
-        engine, *(case(f"{at:04}", 2, texts={"title": f"A4箱{chr(0x4E00 + at)}"}) for at in range(900))
-    )
+    await given(engine, *(case(f"{at:04}", 2, texts={"title": f"A4箱{chr(0x4E00 + at)}"}) for at in range(900)))
     after = await engine.search(asking("A4箱", first=0))
 
     assert (answer.total, phrase.total, after.total) == (900, 0, 900)
@@ -253,18 +249,14 @@ async def test_only_rows_within_reach_are_found_and_counted(engine: SearchEngine
 async def test_excluded_ids_are_neither_found_nor_counted(engine: SearchEngine) -> None:
     await given(engine, *(case(at, state="OPEN") for at in range(5)))
 
-    answer = await engine.search(
-        asking(excluded_ids=frozenset({"cas_1", "cas_3", "cas_x"}), facets=("state",))
-    )
+    answer = await engine.search(asking(excluded_ids=frozenset({"cas_1", "cas_3", "cas_x"}), facets=("state",)))
 
     assert sorted(hit.id for hit in answer.hits) == ["cas_0", "cas_2", "cas_4"]
     assert (answer.total, dict(answer.facets)) == (3, {"state": [("OPEN", 3)]})
 
 
 async def test_cases_and_customers_are_kept_apart(engine: SearchEngine) -> None:
-    customer = IndexDocument(
-        "cus_1", "customer", 4, {"owner": "usr_1"}, {}, {"customer_name": ["远大机械有限公司"]}
-    )
+    customer = IndexDocument("cus_1", "customer", 4, {"owner": "usr_1"}, {}, {"customer_name": ["远大机械有限公司"]})
     await given(engine, customer, case(1, texts={"customer_name": "远大机械有限公司"}))
 
     answer = await engine.search(asking("远大", kind="customer"))
@@ -346,9 +338,7 @@ async def test_pages_over_ties_have_no_gaps_and_no_repeats(
     values: Sequence[Any] = [DAY, DAY - timedelta(days=90_000), DAY + timedelta(milliseconds=1), None]
     if field == "category":
         values = ['质量 "a"', "TO", "质量", None]
-    documents = [
-        case(f"{at:02}", **{field: values[at * at % 4 if at % 3 else 3 - at % 2]}) for at in range(26)
-    ]
+    documents = [case(f"{at:02}", **{field: values[at * at % 4 if at % 3 else 3 - at % 2]}) for at in range(26)]
     random.Random(1).shuffle(documents)
     for start in range(0, 26, 9):  # several segments
         await given(engine, *documents[start : start + 9])
@@ -359,14 +349,10 @@ async def test_pages_over_ties_have_no_gaps_and_no_repeats(
         return {**source.dates, **source.keywords}[field]
 
     missing = sorted(source.id for source in documents if value(source) is None)
-    present = sorted(
-        (source for source in documents if value(source) is not None), key=lambda source: source.id
-    )
+    present = sorted((source for source in documents if value(source) is not None), key=lambda source: source.id)
     present.sort(key=value, reverse=descending)
     assert missing
-    assert [hit.id for answer in answers for hit in answer.hits] == [
-        source.id for source in present
-    ] + missing
+    assert [hit.id for answer in answers for hit in answer.hits] == [source.id for source in present] + missing
     assert {answer.total for answer in answers} == {26}
 
 
@@ -386,9 +372,7 @@ async def test_the_best_hit_comes_first_and_equal_ones_by_id(engine: SearchEngin
 
 
 @pytest.mark.parametrize("typed", ["", "投"], ids=["no words", "one letter"])
-async def test_where_nothing_is_better_relevance_is_the_order_of_ids(
-    engine: SearchEngine, typed: str
-) -> None:
+async def test_where_nothing_is_better_relevance_is_the_order_of_ids(engine: SearchEngine, typed: str) -> None:
     documents = [case(f"{at:02}", texts={"title": "投诉" * (1 + at % 3)}) for at in range(12)]
     await given(engine, *reversed(documents[:7]))
     await given(engine, *documents[7:])
@@ -441,15 +425,11 @@ async def test_index_work_in_a_thousand_orders_with_repeats_ends_in_the_same_ind
     for number in range(1_000):
         order = [*chance.choice(orders), *chance.choices([1, 2, 3, 4], k=chance.randrange(3))]
         chance.shuffle(order)
-        work.append(
-            [case(f"{number:04}", step, state=f"S{step}", texts={"title": f"第{step}版"}) for step in order]
-        )
+        work.append([case(f"{number:04}", step, state=f"S{step}", texts={"title": f"第{step}版"}) for step in order])
 
     pending = [steps[::-1] for steps in work]
     while any(pending):
-        batch = [
-            steps.pop() for steps in pending if steps for _ in range(min(len(steps), chance.randrange(3)))
-        ]
+        batch = [steps.pop() for steps in pending if steps for _ in range(min(len(steps), chance.randrange(3)))]
         await engine.upsert("g1", batch)
         if chance.random() < 0.4:
             await engine.refresh("g1")

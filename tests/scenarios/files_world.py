@@ -111,15 +111,11 @@ class World:
         return found
 
     async def actions(self, evidence: str) -> list[str]:
-        entries = await self.database.collection(JOURNAL).find(
-            {"facets.records": evidence}, sort=[("_id", 1)]
-        )
+        entries = await self.database.collection(JOURNAL).find({"facets.records": evidence}, sort=[("_id", 1)])
         return [entry["facets"]["action"] for entry in entries]
 
     async def everything(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            name: await self.database.collection(name).find({}, sort=[("_id", 1)]) for name in COLLECTIONS
-        }
+        return {name: await self.database.collection(name).find({}, sort=[("_id", 1)]) for name in COLLECTIONS}
 
     def versions(self) -> list[str]:
         """Keys of everything in the bucket, deleted or not."""
@@ -216,9 +212,7 @@ async def world(
     world = World(database, objects, room, cases, customers, jobs, callers, await serving(callers, room))
     manager, supervisor, agent = world.by("manager"), world.by("supervisor"), world.by("agent")
     channels = [{"kind": "PHONE", "value": "13812341234", "label": None}]
-    customer = await customers.create(
-        manager, {"name": "苏州精工", "kind": "ORGANISATION", "channels": channels}
-    )
+    customer = await customers.create(manager, {"name": "苏州精工", "kind": "ORGANISATION", "channels": channels})
     raised = {"customer": customer.id, "category": "late_delivery", "title": "迟交", "description": "货没到"}
     case = await cases.raise_case(manager, raised)
     assert await cases.assign(supervisor, case.id, 1, agent.actor.id, None) is not None

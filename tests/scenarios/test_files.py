@@ -57,9 +57,7 @@ async def test_nothing_readable_lies_in_the_store_or_the_database(world: World) 
     view = await world.stored(body)
 
     stored = (await world.document(view.id))["object"]
-    sealed = b"".join(
-        [c async for c in world.objects.get(StoredObject(stored["key"], stored["version_id"]), 0, 10**6)]
-    )
+    sealed = b"".join([c async for c in world.objects.get(StoredObject(stored["key"], stored["version_id"]), 0, 10**6)])
 
     assert hashlib.sha256(sealed).hexdigest() == stored["ciphertext_sha256"]
     assert len(sealed) == stored["ciphertext_size"]
@@ -348,9 +346,7 @@ async def test_the_archive_locks_every_version_and_reads_each_lock_back(world: W
     assert (await world.got(kept.id)).status_code == 200
 
 
-async def test_if_the_download_cannot_be_recorded_no_byte_leaves(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_if_the_download_cannot_be_recorded_no_byte_leaves(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     view = await world.stored(a_pdf())
 
     async def broken(*_: Any) -> None:

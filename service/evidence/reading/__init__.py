@@ -94,9 +94,7 @@ class Reader:
         """Which fences of `confinement` stand around the child; empty before the first document."""
         return self._child.fences if self._child else ()
 
-    async def read(
-        self, document: Path | bytes, media_type: str, *, on_page: OnPage | None = None
-    ) -> ReadingResult:
+    async def read(self, document: Path | bytes, media_type: str, *, on_page: OnPage | None = None) -> ReadingResult:
         """Read one document. `on_page` is awaited with each page as soon as it is read.
 
         Never raises over a document: it is UNREADABLE, with a reason. Raises ReaderUnavailable when the

@@ -60,16 +60,14 @@ def serve(answers: BinaryIO, data: bytes, media_type: str, limits: Limits, recog
         return False
     except BrokenPipeError:
         return False
-    except Exception as error:  # noqa: BLE001 - whatever a parser raises over a hostile file is an answer
+    except Exception as error:
         reason = model.OUT_OF_MEMORY if _is_about_memory(error) else model.DAMAGED
     end = {"end": True, "reason": reason, "page_count": report.page_count, "flags": sorted(report.flags)}
     _say(answers, end)
     return reason != model.OUT_OF_MEMORY
 
 
-def pages_of(
-    data: bytes, media_type: str, limits: Limits, report: Report, recogniser: Recogniser
-) -> Iterator[Page]:
+def pages_of(data: bytes, media_type: str, limits: Limits, report: Report, recogniser: Recogniser) -> Iterator[Page]:
     """The pages of one document, parsed as the given media type and as no other."""
     if _ARCHIVE_END in data[-_ARCHIVE_TAIL_BYTES:]:
         report.flags.add(model.SECOND_FORMAT)

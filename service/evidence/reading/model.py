@@ -156,13 +156,9 @@ def page_from_line(line: Mapping[str, object], expected_number: int) -> Page:
     if line.get("page") != expected_number or not isinstance(boxes, list) or len(boxes) > PAGE_BOXES:
         raise ValueError("not the next page")
     if source == "OCR":
-        return Page(
-            expected_number, _text(line.get("text")), [_box(box) for box in boxes], "OCR", _share(line)
-        )
+        return Page(expected_number, _text(line.get("text")), [_box(box) for box in boxes], "OCR", _share(line))
     if source == "TEXT_LAYER":
-        return Page(
-            expected_number, _text(line.get("text")), [_box(box) for box in boxes], "TEXT_LAYER", _share(line)
-        )
+        return Page(expected_number, _text(line.get("text")), [_box(box) for box in boxes], "TEXT_LAYER", _share(line))
     raise ValueError("not a known source")
 
 

@@ -29,9 +29,7 @@ GARBAGE_SHARE: Final = 0.1
 SCAN_SHARE: Final = 0.5
 """Share of the page that a picture must cover to be taken for a scan."""
 
-_DEVICE: Final = (
-    100_000  # PDFium maps page coordinates to whole numbers of a device; this is the device's side
-)
+_DEVICE: Final = 100_000  # PDFium maps page coordinates to whole numbers of a device; this is the device's side
 _FORMAT_OBJECTS: Final = 2_000
 
 _BY_ACTION: Final = {
@@ -114,9 +112,7 @@ def _direct(values: Any) -> Iterator[Any]:
             yield value
 
 
-def pdf_pages(
-    data: bytes, limits: Limits, report: Report, recognise: Callable[[Any], Recognised]
-) -> Iterator[Page]:
+def pdf_pages(data: bytes, limits: Limits, report: Report, recognise: Callable[[Any], Recognised]) -> Iterator[Page]:
     """Each page, by its text layer where that can be believed, otherwise rendered and recognised.
 
     Raises Unreadable with ENCRYPTED_PDF, TOO_MANY_PAGES or DAMAGED.
@@ -150,9 +146,7 @@ def pdf_pages(
                 page.close()
 
 
-def _page(
-    pdfium: Any, page: Any, number: int, limits: Limits, recognise: Callable[[Any], Recognised]
-) -> Page:
+def _page(pdfium: Any, page: Any, number: int, limits: Limits, recognise: Callable[[Any], Recognised]) -> Page:
     text_page = page.get_textpage()
     try:
         text = clean(text_page.get_text_bounded())
@@ -200,9 +194,7 @@ def is_believable(text: str, shows_more: bool, is_scan: bool) -> bool:
     if not visible:
         return not shows_more
     kinds = [unicodedata.category(letter) for letter in visible]
-    garbage = sum(
-        kind in {"Co", "Cn", "Cc"} or letter == "\ufffd" for letter, kind in zip(visible, kinds, strict=True)
-    )
+    garbage = sum(kind in {"Co", "Cn", "Cc"} or letter == "\ufffd" for letter, kind in zip(visible, kinds, strict=True))
     sensible = sum(kind[0] in "LN" for kind in kinds)
     if garbage > GARBAGE_SHARE * len(visible) or sensible < SENSIBLE_SHARE * len(visible):
         return False

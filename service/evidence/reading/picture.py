@@ -75,9 +75,7 @@ def _upright(opened: Image.Image) -> Any:
     image = ImageOps.exif_transpose(image)
     if max(image.size) > LONGEST_SIDE:
         if image.mode in {"1", "P"}:
-            image = image.convert(
-                "RGBA" if "transparency" in image.info else "L" if image.mode == "1" else "RGB"
-            )
+            image = image.convert("RGBA" if "transparency" in image.info else "L" if image.mode == "1" else "RGB")
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
         with_alpha = image.convert("RGBA")

@@ -162,5 +162,5 @@ def test_a_data_key_never_shows_its_material() -> None:
 
 
 def test_the_refusal_crosses_process_borders_unchanged() -> None:
-    copy = pickle.loads(pickle.dumps(CiphertextError()))  # noqa: S301 - our own bytes
+    copy = pickle.loads(pickle.dumps(CiphertextError()))
     assert str(copy) == str(CiphertextError())

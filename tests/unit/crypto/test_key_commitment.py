@@ -63,9 +63,7 @@ def test_a_wrapped_key_that_plain_gcm_opens_under_two_keys_opens_under_one_only(
         form["encryption_keys"][0]["key"] = base64.b64encode(key).decode()
         rings.append(Keyring.from_json(json.dumps(form)))
     # When a wrapped key is crafted for both, meeting under what each keyring itself would bind
-    headers = [
-        bytes([1, len(key_id)]) + key_id + derive(key, "anjuan/wrapping-commitment/1", 16) for key in keys
-    ]
+    headers = [bytes([1, len(key_id)]) + key_id + derive(key, "anjuan/wrapping-commitment/1", 16) for key in keys]
     one, other = (header + (4).to_bytes(4, "big") + b"ctx1" for header in headers)
     first, second = (derive(key, "anjuan/wrapping-key/1") for key in keys)
     nonce = os.urandom(12)

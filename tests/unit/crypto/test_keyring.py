@@ -138,7 +138,7 @@ def test_a_former_key_still_unwraps_and_the_current_one_wraps(tmp_path: Path) ->
 
 
 def test_a_missing_key_is_named_and_handled_like_any_unreadable_ciphertext() -> None:
-    error = pickle.loads(pickle.dumps(UnknownKeyError("kek-1")))  # noqa: S301 - our own bytes
+    error = pickle.loads(pickle.dumps(UnknownKeyError("kek-1")))
     assert isinstance(error, KeyringError)
     assert isinstance(error, CiphertextError)
     assert "kek-1" in str(error)

@@ -131,9 +131,7 @@ def test_we_read_tinks(google: streaming_aead.StreamingAead, plaintext: bytes, s
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    size=st.integers(0, THREE_SEGMENTS), write=st.integers(1, 3_000_000), fetch=st.integers(50_000, 3_000_000)
-)
+@given(size=st.integers(0, THREE_SEGMENTS), write=st.integers(1, 3_000_000), fetch=st.integers(50_000, 3_000_000))
 def test_pieces_of_any_size_make_the_same_object(size: int, write: int, fetch: int) -> None:
     text = (b"0123456789abcdef" * (size // 16 + 1))[:size]
     piece = max(write, 1 + size // 50)
@@ -142,9 +140,7 @@ def test_pieces_of_any_size_make_the_same_object(size: int, write: int, fetch: i
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_range_gives_its_bytes_from_its_segments_alone(
-    plaintext: bytes, stored: bytes, data: st.DataObject
-) -> None:
+def test_a_range_gives_its_bytes_from_its_segments_alone(plaintext: bytes, stored: bytes, data: st.DataObject) -> None:
     near = st.sampled_from([0, FIRST, FIRST + LATER, THREE_SEGMENTS]).flatmap(
         lambda border: st.integers(max(0, border - 3), min(THREE_SEGMENTS - 1, border + 3))
     )
@@ -170,9 +166,7 @@ def test_what_is_no_range_is_refused(first: int, last: int) -> None:
 
 def test_every_truncation_at_and_around_a_border_is_refused(stored: bytes) -> None:
     borders = [0, HEADER_SIZE, SEGMENT_SIZE, 2 * SEGMENT_SIZE, len(stored)]
-    cuts = {
-        border + by for border in borders for by in (-17, -16, -1, 0, 1, 16) if 0 <= border + by < len(stored)
-    }
+    cuts = {border + by for border in borders for by in (-17, -16, -1, 0, 1, 16) if 0 <= border + by < len(stored)}
     for cut in cuts:
         assert refuses(stored[:cut], THREE_SEGMENTS), cut
 

@@ -19,18 +19,14 @@ from service.crypto import (
     plan_whole,
 )
 
-VECTORS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[2] / "fixtures" / "crypto_vectors.json").read_text()
-)
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "fixtures" / "crypto_vectors.json").read_text())
 
 
 def test_kept_sections_still_open() -> None:
     assert len(VECTORS["sections"]) >= 3
     for vector in VECTORS["sections"]:
         key = DataKey("own_1", vector["version"], bytes.fromhex(vector["data_key"]))
-        binding = Binding(
-            vector["collection"], vector["record_id"], vector["section"], tuple(vector["fields"])
-        )
+        binding = Binding(vector["collection"], vector["record_id"], vector["section"], tuple(vector["fields"]))
         opened = open_sealed(
             {vector["version"]: key}.__getitem__,
             {vector["layout"]: binding}.__getitem__,

@@ -63,9 +63,7 @@ def pdf_with_javascript() -> bytes:
 def pdf_with_launch_action() -> bytes:
     def add(pdf: pikepdf.Pdf) -> None:
         action = pikepdf.Dictionary(S=pikepdf.Name.Launch, F=pikepdf.String("calc.exe"))
-        link = pikepdf.Dictionary(
-            Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Link, Rect=[0, 0, 9, 9], A=action
-        )
+        link = pikepdf.Dictionary(Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Link, Rect=[0, 0, 9, 9], A=action)
         pdf.pages[0].obj.Annots = pikepdf.Array([link])
 
     return _changed(add)

@@ -48,9 +48,7 @@ def test_no_header_leads_outside_the_file(header: str, size: int) -> None:
     assert found is None or 0 <= found[0] <= found[1] < size
 
 
-@given(
-    st.text(min_size=1, max_size=60).filter(lambda name: all(not 0xD800 <= ord(c) <= 0xDFFF for c in name))
-)
+@given(st.text(min_size=1, max_size=60).filter(lambda name: all(not 0xD800 <= ord(c) <= 0xDFFF for c in name)))
 def test_no_file_name_breaks_out_of_its_header(name: str) -> None:
     header = content_disposition(name)
     header.encode("ascii")

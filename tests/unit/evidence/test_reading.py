@@ -64,9 +64,7 @@ def test_a_photographed_page_is_read_upright_and_in_order(photograph: ReadingRes
 def test_every_recognised_line_says_where_it_stands(photograph: ReadingResult) -> None:
     boxes = photograph.pages[0].boxes
     assert len(boxes) == 8
-    assert all(
-        0 <= box.x <= box.x + box.w <= 1.0001 and 0 <= box.y <= box.y + box.h <= 1.0001 for box in boxes
-    )
+    assert all(0 <= box.x <= box.x + box.w <= 1.0001 and 0 <= box.y <= box.y + box.h <= 1.0001 for box in boxes)
     title, *_, last = boxes
     assert title.text == "客户异议登记表"
     assert title.y < 0.2 < 0.6 < last.y
@@ -107,9 +105,7 @@ def test_a_tiff_of_several_pages_gives_each_of_them() -> None:
     ("document", "flags"),
     [
         pytest.param(documents.pdf_with_javascript(), {"ACTIVE_CONTENT", "JAVASCRIPT"}, id="javascript"),
-        pytest.param(
-            documents.pdf_with_unreachable_javascript(), {"ACTIVE_CONTENT", "JAVASCRIPT"}, id="hidden"
-        ),
+        pytest.param(documents.pdf_with_unreachable_javascript(), {"ACTIVE_CONTENT", "JAVASCRIPT"}, id="hidden"),
         pytest.param(documents.pdf_with_launch_action(), {"ACTIVE_CONTENT", "LAUNCH_ACTION"}, id="launch"),
         pytest.param(documents.pdf_with_embedded_file(), {"ACTIVE_CONTENT", "EMBEDDED_FILE"}, id="file"),
         pytest.param(documents.text_pdf(), set(), id="harmless"),
@@ -133,9 +129,7 @@ def test_active_content_is_flagged_and_the_text_read_all_the_same(document: byte
         pytest.param(b"", PDF, "DAMAGED", id="nothing"),
         pytest.param(documents.bomb_png(12_000), "image/png", "TOO_MANY_PIXELS", id="a picture that unfolds"),
         pytest.param(documents.picture("TIFF", frames=501), "image/tiff", "TOO_MANY_PAGES", id="501 pages"),
-        pytest.param(
-            documents.PHOTOGRAPH.read_bytes()[:9000], "image/jpeg", "DAMAGED", id="a JPEG cut short"
-        ),
+        pytest.param(documents.PHOTOGRAPH.read_bytes()[:9000], "image/jpeg", "DAMAGED", id="a JPEG cut short"),
         pytest.param(documents.picture("PNG"), "image/jpeg", "DAMAGED", id="a PNG said to be a JPEG"),
         pytest.param(documents.picture("PNG"), PDF, "DAMAGED", id="a PNG said to be a PDF"),
         pytest.param(b"GIF89a", "image/gif", "TYPE_NOT_READ", id="a type that is not read"),

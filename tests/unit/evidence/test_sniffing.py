@@ -58,9 +58,7 @@ def test_a_genuine_file_is_known_by_its_leading_bytes(head: bytes, expected: str
         pytest.param(picture("JPEG", comment=b"%PDF-1.4"), id="a JPEG that is also a PDF"),
         pytest.param(picture("JPEG", comment=b"<?php system('id'); ?>"), id="a JPEG that is also a program"),
         pytest.param(picture("PNG")[:20], id="a PNG cut off in its header"),
-        pytest.param(
-            picture("PNG").replace(b"IHDR\x00", b"IHDR\x01", 1), id="a PNG header with a wrong checksum"
-        ),
+        pytest.param(picture("PNG").replace(b"IHDR\x00", b"IHDR\x01", 1), id="a PNG header with a wrong checksum"),
         pytest.param(b"\xff\xd8\xff\x00rest", id="a JPEG start without a marker"),
         pytest.param(b"II*\x00\x00\x00\x00\x00", id="a TIFF whose directory is its header"),
         pytest.param(b"GIF89a" + bytes(40), id="a type that is not accepted"),
@@ -127,9 +125,7 @@ def test_a_name_keeps_only_what_people_can_see(given_name: str, kept: str) -> No
     assert check_name(given_name) == kept
 
 
-@pytest.mark.parametrize(
-    "bad", ["", "   ", ".", "..", "a/", "\u202e\u200b", "\x00", "x" * (NAME_CHARACTERS + 1)]
-)
+@pytest.mark.parametrize("bad", ["", "   ", ".", "..", "a/", "\u202e\u200b", "\x00", "x" * (NAME_CHARACTERS + 1)])
 def test_a_name_without_content_or_too_long_is_refused(bad: str) -> None:
     with pytest.raises(ValueError, match="file name"):
         check_name(bad)

@@ -64,9 +64,7 @@ async def test_a_refresh_gives_new_tokens_for_the_same_session(world: World) -> 
 
 
 @pytest.mark.parametrize("spent", [0, 1])
-async def test_reuse_of_any_old_token_ends_the_whole_family_in_every_process(
-    world: World, spent: int
-) -> None:
+async def test_reuse_of_any_old_token_ends_the_whole_family_in_every_process(world: World, spent: int) -> None:
     elsewhere = world.process()
     line = [await world.sign_in("agent@example.com")]
     for _ in range(2):

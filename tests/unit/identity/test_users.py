@@ -58,9 +58,7 @@ async def test_an_administrator_creates_a_user_who_can_sign_in(world: World) -> 
     assert (made.user.locale, made.user.state, made.user.version) == ("en", UserState.ACTIVE, 1)
     tokens = await world.sign_in("new.one@example.com", "seven green kettles 12")
     assert tokens.user == await world.identity.user(made.user.id) == made.user
-    entry = (
-        await world.database.collection(JOURNAL).find({"facets.actor": admin.actor.id}, sort=[("_id", 1)])
-    )[-1]
+    entry = (await world.database.collection(JOURNAL).find({"facets.actor": admin.actor.id}, sort=[("_id", 1)]))[-1]
     assert (entry["facets"]["actor"], entry["facets"]["records"]) == (admin.actor.id, [made.user.id])
     assert "example.com" not in bytes(entry["entry"]).decode()
 
@@ -131,9 +129,7 @@ async def test_bad_input_names_its_field_and_changes_nothing(
     admin = await world.signed_in("admin@example.com")
     before = await world.everything()
 
-    assert await problems(world.identity.create_user(admin, {**NEW, "password": PASSWORD, **change})) == {
-        (code, field)
-    }
+    assert await problems(world.identity.create_user(admin, {**NEW, "password": PASSWORD, **change})) == {(code, field)}
 
     assert await world.everything() == before
 
@@ -141,9 +137,7 @@ async def test_bad_input_names_its_field_and_changes_nothing(
 async def test_all_problems_are_told_at_once(world: World) -> None:
     admin = await world.signed_in("admin@example.com")
 
-    told = await problems(
-        world.identity.create_user(admin, {"email": "x", "roles": [1], "password": "short"})
-    )
+    told = await problems(world.identity.create_user(admin, {"email": "x", "roles": [1], "password": "short"}))
 
     assert told == {
         (Code.INVALID_FORMAT, "email"),
@@ -155,13 +149,9 @@ async def test_all_problems_are_told_at_once(world: World) -> None:
 
 async def test_two_concurrent_creations_of_one_address_make_one_user(world: World) -> None:
     admin = await world.signed_in("admin@example.com")
-    values = [
-        {**NEW, "email": email, "password": PASSWORD} for email in ("new@example.com", "NEW@example.com")
-    ]
+    values = [{**NEW, "email": email, "password": PASSWORD} for email in ("new@example.com", "NEW@example.com")]
 
-    outcomes = await asyncio.gather(
-        *(world.identity.create_user(admin, v) for v in values), return_exceptions=True
-    )
+    outcomes = await asyncio.gather(*(world.identity.create_user(admin, v) for v in values), return_exceptions=True)
 
     assert sorted(type(o).__name__ for o in outcomes) == ["Invalid", "NewUser"]
 
@@ -268,10 +258,7 @@ async def test_an_update_that_changes_nothing_writes_nothing(world: World) -> No
     admin = await world.signed_in("admin@example.com")
     before = await world.everything()
 
-    assert (
-        await world.identity.update_user(admin, agent.id, 1, {"name": agent.name, "roles": ["AGENT"]})
-        == agent
-    )
+    assert await world.identity.update_user(admin, agent.id, 1, {"name": agent.name, "roles": ["AGENT"]}) == agent
 
     assert await world.everything() == before
 

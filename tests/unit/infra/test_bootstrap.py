@@ -67,15 +67,12 @@ def test_locks_pin_all_by_hash_and_name_no_host_and_no_path(lock: str) -> None:
 
 def test_the_runtime_lock_is_part_of_the_other() -> None:
     runtime, dev = (
-        set(re.findall(r"^[\w.-]+(?:\[[^]]*\])?==[^ ]+", (ROOT / lock).read_text(), re.MULTILINE))
-        for lock in LOCKS
+        set(re.findall(r"^[\w.-]+(?:\[[^]]*\])?==[^ ]+", (ROOT / lock).read_text(), re.MULTILINE)) for lock in LOCKS
     )
     assert runtime < dev
 
 
-def test_uv_asks_the_index_that_pip_is_configured_for(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_uv_asks_the_index_that_pip_is_configured_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "SSL_CERT_FILE", "UV_INSECURE_HOST"):
         monkeypatch.delenv(name, raising=False)
     environment = uv_environment(
@@ -95,15 +92,10 @@ def test_uv_asks_the_index_that_pip_is_configured_for(
 
 def test_what_is_set_for_uv_itself_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_DEFAULT_INDEX", "https://uv.example/simple")
-    assert (
-        uv_environment({"index-url": "https://pip.example"})["UV_DEFAULT_INDEX"]
-        == "https://uv.example/simple"
-    )
+    assert uv_environment({"index-url": "https://pip.example"})["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
 
 
-def test_pip_index_from_the_environment_beats_that_of_a_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_pip_index_from_the_environment_beats_that_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "pip.conf"
     file.write_text("[global]\nindex-url = https://file.example\ncert = /file.pem\n")
     monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))

@@ -74,7 +74,7 @@ for key in (TOUR_SCAN, "scan-24", "scan-33"):
 
 def test_the_same_seed_gives_the_same_data_and_scans_in_another_process() -> None:
     command = [sys.executable, "-c", PRINT_FINGERPRINTS]
-    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own
+    made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     scans = [content().scan(key).draw() for key in (TOUR_SCAN, "scan-24", "scan-33")]
     assert made.stdout.split() == [
         fingerprint(content()),
@@ -134,9 +134,7 @@ def test_every_identity_number_is_valid_unique_and_in_a_range_that_nobody_has() 
 
 
 def test_every_phone_parses_as_a_mainland_mobile_number_and_none_repeats() -> None:
-    phones = [
-        i["value"] for c in content().customers for i in c.channels if i["kind"] == ChannelKind.PHONE.value
-    ]
+    phones = [i["value"] for c in content().customers for i in c.channels if i["kind"] == ChannelKind.PHONE.value]
     phones += [contact["phone"] for customer in content().customers for contact in customer.contacts]
     assert len(phones) == len(set(phones)) > 200
     for phone in phones:
@@ -149,9 +147,7 @@ def test_bank_cards_pass_the_luhn_check_and_mail_stays_on_reserved_domains() -> 
     cards = [account["number"] for c in content().customers for account in c.bank_accounts]
     assert len(cards) > 100
     assert all(luhn.is_valid(card) and card.startswith("62000000") for card in cards)
-    mails = [
-        i["value"] for c in content().customers for i in c.channels if i["kind"] == ChannelKind.EMAIL.value
-    ]
+    mails = [i["value"] for c in content().customers for i in c.channels if i["kind"] == ChannelKind.EMAIL.value]
     mails += [contact["email"] for c in content().customers for contact in c.contacts if "email" in contact]
     assert all(mail.endswith(("@example.com", ".example.com")) for mail in mails)
     assert all(email.endswith(".example") for email in people())
@@ -159,9 +155,7 @@ def test_bank_cards_pass_the_luhn_check_and_mail_stays_on_reserved_domains() -> 
 
 def test_every_customer_is_accepted_by_the_rules_for_customer_files() -> None:
     template = published(dict(content().customer_template))
-    contracts = [
-        c.attributes["contract_number"] for c in content().customers if "contract_number" in c.attributes
-    ]
+    contracts = [c.attributes["contract_number"] for c in content().customers if "contract_number" in c.attributes]
     assert len(contracts) == len(set(contracts))
     for number, customer in enumerate(content().customers):
         problems, values = Problems(), customer.as_input()
@@ -188,9 +182,7 @@ def published(values: dict[str, Any]) -> Any:
     problems = Problems()
     check_template(values, [], problems)
     problems.raise_if_any()
-    return template_of(
-        {**values, "_id": "tpl_demo", "version": 1, "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
-    )
+    return template_of({**values, "_id": "tpl_demo", "version": 1, "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
 
 
 def test_the_templates_can_be_published_and_every_case_fits_its_own() -> None:
@@ -310,16 +302,12 @@ def texts(*lives: CaseLife) -> list[str]:
 
 
 def test_satisfaction_uses_the_whole_scale() -> None:
-    stars = Counter(
-        s.satisfaction for life in content().case_lives for s in life.steps if isinstance(s, Feedback)
-    )
+    stars = Counter(s.satisfaction for life in content().case_lives for s in life.steps if isinstance(s, Feedback))
     assert set(stars) == {1, 2, 3, 4, 5}
 
 
 def test_each_scan_belongs_to_one_case_and_its_word_stands_nowhere_else() -> None:
-    attached = [
-        step.scan for life in content().case_lives for step in life.steps if isinstance(step, AttachScan)
-    ]
+    attached = [step.scan for life in content().case_lives for step in life.steps if isinstance(step, AttachScan)]
     assert sorted(attached) == sorted(scan.key for scan in content().scans)
     elsewhere = "\n".join(texts(*content().case_lives)) + repr(content().customers)
     for scan in content().scans:

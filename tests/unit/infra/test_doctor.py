@@ -30,9 +30,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServers]:
 def store(servers: LocalServers) -> Minio:
     ends = servers.endpoints()
     address = ends.s3_endpoint.removeprefix("http://")
-    store = Minio(
-        endpoint=address, access_key=ends.s3_access_key, secret_key=ends.s3_secret_key, secure=False
-    )
+    store = Minio(endpoint=address, access_key=ends.s3_access_key, secret_key=ends.s3_secret_key, secure=False)
     store.make_bucket(bucket_name="anjuan", object_lock=True)
     return store
 
@@ -75,9 +73,7 @@ def test_no_finding_tells_a_secret(healthy: Parts, servers: LocalServers) -> Non
     wrong = replace(
         healthy,
         mongo=MongoPart(healthy.mongo.url.replace("mongodb://anjuan:", "mongodb://anjuan:x"), "doctor"),
-        objects=ObjectsPart(
-            servers.endpoints().s3_endpoint, servers.endpoints().s3_access_key, "xx", "anjuan"
-        ),
+        objects=ObjectsPart(servers.endpoints().s3_endpoint, servers.endpoints().s3_access_key, "xx", "anjuan"),
     )
     told = repr(examine(wrong)) + repr(wrong)
     secrets = servers.directory.secrets()

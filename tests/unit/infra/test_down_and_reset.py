@@ -39,9 +39,7 @@ def call(*arguments: str | Path, answer: str = "") -> subprocess.CompletedProces
     return subprocess.run(command, input=answer, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
-def test_down_ends_the_holder_in_order_and_keeps_the_data(
-    running: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_down_ends_the_holder_in_order_and_keeps_the_data(running: subprocess.Popen[str], tmp_path: Path) -> None:
     done = call("down", tmp_path / "data")
     assert done.returncode == 0
     assert "its data is kept" in done.stdout

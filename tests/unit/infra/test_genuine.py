@@ -45,9 +45,7 @@ def index(elasticsearch_url: ElasticsearchServer) -> Iterator[Elasticsearch]:
         pytest.skip("says what the genuine Elasticsearch does; java, javac or mvn is missing")
     client = Elasticsearch(elasticsearch_url.url)
     client.options(ignore_status=404).indices.delete(index=INDEX)
-    client.indices.create(
-        index=INDEX, mappings=MAPPING, settings={"number_of_shards": 1, "number_of_replicas": 0}
-    )
+    client.indices.create(index=INDEX, mappings=MAPPING, settings={"number_of_shards": 1, "number_of_replicas": 0})
     yield client
     client.indices.delete(index=INDEX)
     client.close()
@@ -94,9 +92,7 @@ class TestElasticsearch:
         assert refused.value.error == "strict_dynamic_mapping_exception"
         assert not index.exists(index=INDEX, id="cas_1")
 
-    def test_an_older_or_equal_external_version_is_a_conflict_and_changes_nothing(
-        self, index: Elasticsearch
-    ) -> None:
+    def test_an_older_or_equal_external_version_is_a_conflict_and_changes_nothing(self, index: Elasticsearch) -> None:
         assert [item["status"] for item in put_cases(index, ("cas_1", 7, "new", "OPEN"))] == [201]
 
         older, equal, other = put_cases(
@@ -163,9 +159,7 @@ class TestElasticsearch:
 
 
 class TestMinio:
-    def test_a_version_under_compliance_can_be_neither_deleted_nor_shortened(
-        self, locked_store: Minio
-    ) -> None:
+    def test_a_version_under_compliance_can_be_neither_deleted_nor_shortened(self, locked_store: Minio) -> None:
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
         written = locked_store.put_object(
             "genuine-locked", "evidence", io.BytesIO(b"sealed"), 6, retention=Retention(COMPLIANCE, until)
@@ -202,9 +196,7 @@ class TestMinio:
         assert kept is not None
         assert kept.retain_until_date == longer
 
-    def test_a_delete_without_a_version_only_hides_and_the_version_stays_readable(
-        self, locked_store: Minio
-    ) -> None:
+    def test_a_delete_without_a_version_only_hides_and_the_version_stays_readable(self, locked_store: Minio) -> None:
         until = datetime.now(UTC) + timedelta(days=1)
         written = locked_store.put_object(
             "genuine-locked", "hidden", io.BytesIO(b"still here"), 10, retention=Retention(COMPLIANCE, until)
@@ -259,9 +251,7 @@ class TestWhichEngine:
             assert (server.kind, store) == ("emulator", None)
             with Elasticsearch(server.url) as client:
                 client.indices.create(index=INDEX, mappings=MAPPING)
-                assert [item["status"] for item in put_cases(client, ("cas_1", 2, "货延 延迟", "OPEN"))] == [
-                    201
-                ]
+                assert [item["status"] for item in put_cases(client, ("cas_1", 2, "货延 延迟", "OPEN"))] == [201]
                 assert [item["status"] for item in put_cases(client, ("cas_1", 1, "延迟", "OPEN"))] == [409]
                 found = client.search(index=INDEX, query={"match_phrase": {"title": "货延 延迟"}})
                 assert [hit["_id"] for hit in found["hits"]["hits"]] == ["cas_1"]

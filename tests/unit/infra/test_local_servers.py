@@ -242,9 +242,7 @@ def test_secrets_of_another_directory_are_refused_with_the_remedy(tmp_path: Path
 def test_a_missing_system_library_is_named_with_its_remedy(tmp_path: Path, library: str, remedy: str) -> None:
     program = tmp_path / "mongod"
     program.write_text(
-        "#!/bin/sh\n"
-        f"echo 'mongod: error while loading shared libraries: {library}: cannot open it' >&2\n"
-        "exit 127\n"
+        f"#!/bin/sh\necho 'mongod: error while loading shared libraries: {library}: cannot open it' >&2\nexit 127\n"
     )
     program.chmod(0o755)
     with pytest.raises(MissingLibrary, match=remedy) as caught:

@@ -41,9 +41,7 @@ def test_ports_are_read_from_text() -> None:
     assert Ports.from_text("auto") != Ports()
 
 
-@pytest.mark.parametrize(
-    "text", ["mongo", "s3=x", "web=8000", "s3=60000", "mongo=80", "mongo=70000", "s3=-1"]
-)
+@pytest.mark.parametrize("text", ["mongo", "s3=x", "web=8000", "s3=60000", "mongo=80", "mongo=70000", "s3=-1"])
 def test_text_that_makes_no_ports_is_refused(text: str) -> None:
     with pytest.raises(LocalServersError, match="ANJUAN_LOCAL_PORTS"):
         Ports.from_text(text)

@@ -85,9 +85,7 @@ words = st.text(st.sampled_from("合同金额aB4 é\u0301,。\uff21纸"), max_si
 
 
 @given(words, words, st.integers(1, 30), st.integers(1, 4))
-def test_fragments_are_pieces_of_the_text_within_their_bounds(
-    text: str, typed: str, width: int, most: int
-) -> None:
+def test_fragments_are_pieces_of_the_text_within_their_bounds(text: str, typed: str, width: int, most: int) -> None:
     try:
         keywords = parse(typed)
     except QueryError:

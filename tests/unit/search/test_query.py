@@ -25,9 +25,7 @@ def test_nothing_typed_matches_everything(blank: str) -> None:
     assert parse(blank) == Keywords()
 
 
-@pytest.mark.parametrize(
-    "typed", ["late delivery", "late\u3000delivery", "late、delivery", "late\uff0cdelivery late"]
-)
+@pytest.mark.parametrize("typed", ["late delivery", "late\u3000delivery", "late、delivery", "late\uff0cdelivery late"])
 def test_words_between_any_spaces_are_separate_and_each_once(typed: str) -> None:
     assert parse(typed).phrases == (Phrase(("late",)), Phrase(("delivery",)))
 

@@ -58,9 +58,7 @@ def test_typed_words_become_these_phrases(typed: str, phrase: Phrase) -> None:
     assert query_phrase(typed) == phrase
 
 
-texts = st.text(
-    st.sampled_from("合同金额a4Bé\u0301\u200b ,纸ガ\uff9e\uff21ﷺ가ß㎏") | st.characters(), max_size=40
-)
+texts = st.text(st.sampled_from("合同金额a4Bé\u0301\u200b ,纸ガ\uff9e\uff21ﷺ가ß㎏") | st.characters(), max_size=40)
 
 
 @given(texts)
