@@ -39,7 +39,7 @@ async def audit_entries(
     filter: AuditEntryFilter | None = None,
     first: int = 20,
     after: str | None = None,
-) -> AuditEntryConnection:  # type: ignore[valid-type]
+) -> AuditEntryConnection:
     """Entries, newest first (AUDITOR, COMPLIANCE)."""
     context = context_of(info)
     caller, size, asked = context.signed_in, page_size(first), dict(filter or {})

@@ -96,7 +96,8 @@ def _bind_field(field_name: str, field: GraphQLField) -> None:
     if not isinstance(definition, StrawberryField):
         return
     if definition.base_resolver is not None:
-        read = _method(definition.base_resolver.wrapped_func)
+        function: Any = definition.base_resolver.wrapped_func
+        read = _method(function)
     else:
         read = _leaf(definition.python_name)
     named = get_named_type(field.type)

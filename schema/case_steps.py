@@ -97,7 +97,7 @@ class RecordCaseStepInput:
     happened_at: datetime | None = strawberry.field(
         default=None, description="When a measure was taken; now by default."
     )
-    direction: DirectionEnum | None = strawberry.field(default=None, description="Who spoke, in a COMMUNICATION.")  # type: ignore[valid-type]
+    direction: DirectionEnum | None = strawberry.field(default=None, description="Who spoke, in a COMMUNICATION.")
     satisfaction: int | None = strawberry.field(default=None, description="1 to 5, in a CUSTOMER_FEEDBACK.")
     idempotency_key: str | None = IDEMPOTENCY_KEY
 
@@ -136,7 +136,7 @@ class ArchiveCaseInput:
 class CasePayload:
     """Payload."""
 
-    case: Case | None = strawberry.field(description="The case after the step.")  # type: ignore[valid-type]
+    case: Case | None = strawberry.field(description="The case after the step.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
@@ -146,7 +146,7 @@ async def _step(info: strawberry.Info, input: Any, work: Any) -> Any:
     async def addressed(caller: Caller, values: dict[str, Any]) -> Any:
         return await work(caller, require_id(values["id"], "cas"), values)
 
-    return await payload(info, "case", input, addressed, cases.at_version)  # type: ignore[arg-type]
+    return await payload(info, "case", input, addressed, cases.at_version)
 
 
 async def raise_case(root: Any, info: strawberry.Info, input: RaiseCaseInput) -> CasePayload:
@@ -157,13 +157,13 @@ async def raise_case(root: Any, info: strawberry.Info, input: RaiseCaseInput) ->
         require_id(values["customer"], "cus", "customer")
         return await cases.raise_case(caller, values)
 
-    return await payload(info, "case", input, work, cases.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "case", input, work, cases.at_version)
 
 
 async def update_case(root: Any, info: strawberry.Info, input: UpdateCaseInput) -> CasePayload:
     """Corrects what was raised."""
     cases = context_of(info).parts.cases
-    return await _step(  # type: ignore[no-any-return]
+    return await _step(
         info, input, lambda caller, case, v: cases.update(caller, case, v["version"], present(v, "id", "version"))
     )
 
@@ -171,7 +171,7 @@ async def update_case(root: Any, info: strawberry.Info, input: UpdateCaseInput) 
 async def assign_case(root: Any, info: strawberry.Info, input: AssignCaseInput) -> CasePayload:
     """Gives the case to an agent (SUPERVISOR)."""
     cases = context_of(info).parts.cases
-    return await _step(  # type: ignore[no-any-return]
+    return await _step(
         info, input, lambda caller, case, v: cases.assign(caller, case, v["version"], v["assignee"], v.get("reason"))
     )
 
@@ -193,21 +193,19 @@ async def record_case_step(root: Any, info: strawberry.Info, input: RecordCaseSt
             satisfaction=values.get("satisfaction"),
         )
 
-    return await _step(info, input, work)  # type: ignore[no-any-return]
+    return await _step(info, input, work)
 
 
 async def close_case(root: Any, info: strawberry.Info, input: CloseCaseInput) -> CasePayload:
     """Ends the handling (ACCOUNT_MANAGER); the archive's clock starts."""
     cases = context_of(info).parts.cases
-    return await _step(  # type: ignore[no-any-return]
-        info, input, lambda caller, case, v: cases.close(caller, case, v["version"], v["resolution"])
-    )
+    return await _step(info, input, lambda caller, case, v: cases.close(caller, case, v["version"], v["resolution"]))
 
 
 async def review_case(root: Any, info: strawberry.Info, input: ReviewCaseInput) -> CasePayload:
     """Approves or returns a closed case (a SUPERVISOR who did not handle it, R39)."""
     cases = context_of(info).parts.cases
-    return await _step(  # type: ignore[no-any-return]
+    return await _step(
         info,
         input,
         lambda caller, case, v: cases.review(caller, case, v["version"], v["decision"] == "APPROVE", v["opinion"]),
@@ -217,4 +215,4 @@ async def review_case(root: Any, info: strawberry.Info, input: ReviewCaseInput) 
 async def archive_case(root: Any, info: strawberry.Info, input: ArchiveCaseInput) -> CasePayload:
     """Seals a reviewed case in one step (R42): its evidence is locked, and nothing of it changes any more."""
     archive = context_of(info).parts.archive
-    return await _step(info, input, lambda caller, case, v: archive.archive(caller, case, v["version"]))  # type: ignore[no-any-return]
+    return await _step(info, input, lambda caller, case, v: archive.archive(caller, case, v["version"]))

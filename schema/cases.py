@@ -32,7 +32,7 @@ class NodeStamp:
     """One station."""
 
     @strawberry.field(description="Who passed it.")
-    async def done_by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    async def done_by(root: Any, info: strawberry.Info) -> User | None:
         return await context_of(info).loaders.users.load(root["done_by"]) if root.get("done_by") else None
 
 
@@ -41,7 +41,7 @@ class CaseEvent:
     """One step of a case's history."""
 
     @strawberry.field(description="Who recorded it; null for the system.")
-    async def by(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    async def by(root: Any, info: strawberry.Info) -> User | None:
         return await context_of(info).loaders.users.load(root.document["by"])
 
 
@@ -53,38 +53,38 @@ class Case:
     """A case."""
 
     @strawberry.field(description="Whose objection it is; null when the customer is out of reach.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:
         return await context_of(info).loaders.customers.load(root.document["customer"])
 
     @strawberry.field(description="The account manager of its customer.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    async def owner(root: Any, info: strawberry.Info) -> User | None:
         return await context_of(info).loaders.users.load(root.document["owner"])
 
     @strawberry.field(description="The agent who handles it.")
-    async def assignee(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    async def assignee(root: Any, info: strawberry.Info) -> User | None:
         agent = root.document["assignee"]
         return await context_of(info).loaders.users.load(agent) if agent else None
 
     @strawberry.field(description="The department that handles it.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]
+    async def department(root: Any, info: strawberry.Info) -> Department | None:
         return await context_of(info).loaders.departments.load(root.document["department"])
 
     @strawberry.field(description="The template's fields.")
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
-        return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
+        return attributes_of(root, context_of(info).locale)
 
     masked_fields: list[MaskedField] = strawberry.field(
         resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
     )
 
     @strawberry.field(description="What this actor may do with it now.")
-    def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:  # type: ignore[valid-type]
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:
         return allowed_actions(root.document, root.caller, root.relations)
 
     @strawberry.field(description="Its history in the layers that this actor may see, oldest first (R31, R36).")
     async def events(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
-    ) -> CaseEventConnection:  # type: ignore[valid-type]
+    ) -> CaseEventConnection:
         context = context_of(info)
         size, question = page_size(first), ["events", root.id, newest_first]
         last = context.parts.cursors.read(context.signed_in, question, after)
@@ -111,7 +111,7 @@ CaseConnection = connection_types(Case, "Case")
 class CaseFilter:
     """Open fields only."""
 
-    states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")  # type: ignore[valid-type]
+    states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")
     category: str | None = strawberry.field(default=None, description="Of this category.")
     department: strawberry.ID | None = strawberry.field(default=None, description="Of this department.")
     assignee: strawberry.ID | None = strawberry.field(default=None, description="Handled by this agent.")
@@ -157,7 +157,7 @@ async def cases_page(
         where=where,
         sort=sort,
         descending=descending,
-        after=tuple(position) if position else None,  # type: ignore[arg-type]
+        after=tuple(position) if position else None,
         limit=size + 1,
     )
     return connection(
@@ -167,7 +167,7 @@ async def cases_page(
     )  # fmt: skip
 
 
-async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:  # type: ignore[valid-type]
+async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:
     """One case, or null."""
     context = context_of(info)
     caller = context.signed_in
@@ -181,6 +181,6 @@ async def cases(
     order_by: CaseOrder = CaseOrder.RAISED_AT_DESC,
     first: int = 20,
     after: str | None = None,
-) -> CaseConnection:  # type: ignore[valid-type]
+) -> CaseConnection:
     """Cases within reach."""
     return await cases_page(context_of(info), where_of(filter), first=first, after=after, order=order_by)

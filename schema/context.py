@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import strawberry
 from graphql import GraphQLResolveInfo
 
 from schema.cursors import Cursors
@@ -66,7 +67,7 @@ class Context:
         return self._loaders
 
 
-def context_of(info: GraphQLResolveInfo) -> Context:
+def context_of(info: GraphQLResolveInfo[Any] | strawberry.Info) -> Context:
     """The request's context."""
     context: Context = info.context
     return context

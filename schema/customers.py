@@ -33,14 +33,14 @@ class MaskedField:
     """Field, visibility, kind."""
 
     field: str = strawberry.field(description="The field, such as `channels` or `contacts.phone`.")
-    visibility: Visibility = strawberry.field(description="How much is shown.")  # type: ignore[valid-type]
-    kind: ValueKind = strawberry.field(description="What the value is.")  # type: ignore[valid-type]
+    visibility: Visibility = strawberry.field(description="How much is shown.")
+    kind: ValueKind = strawberry.field(description="What the value is.")
 
 
 def masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
     """Every field that this actor may not see in full, selected or not."""
     return [
-        {"field": _camel(masked.field), "visibility": masked.visibility, "kind": masked.kind}  # type: ignore[misc]
+        {"field": _camel(masked.field), "visibility": masked.visibility, "kind": masked.kind}
         for masked in root.masked_fields()
     ]
 
@@ -90,23 +90,23 @@ class Customer:
     """A customer."""
 
     @strawberry.field(description="The account manager whose file it is.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+    async def owner(root: Any, info: strawberry.Info) -> User | None:
         return await context_of(info).loaders.users.load(root.document["owner"])
 
     @strawberry.field(description="The department that keeps the file.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:  # type: ignore[valid-type]
+    async def department(root: Any, info: strawberry.Info) -> Department | None:
         return await context_of(info).loaders.departments.load(root.document["department"])
 
     @strawberry.field(description="The template's fields.")
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
-        return attributes_of(root, context_of(info).locale)  # type: ignore[return-value]
+        return attributes_of(root, context_of(info).locale)
 
     masked_fields: list[MaskedField] = strawberry.field(
         resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
     )
 
     @strawberry.field(description="What this actor may do with it now.")
-    def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:  # type: ignore[valid-type]
+    def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:
         return [action for action, right in _RIGHTS.items() if root.caller.may(right, root.relations)]
 
     @strawberry.field(description="Its cases that this actor may see, newest first.")
@@ -128,7 +128,7 @@ class Customer:
     @strawberry.field(description="Earlier states, newest first, through today's masks.")
     async def revisions(
         root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
-    ) -> CustomerRevisionConnection:  # type: ignore[valid-type]
+    ) -> CustomerRevisionConnection:
         context = context_of(info)
         size, question = page_size(first), ["revisions", root.id]
         before = context.parts.cursors.read(context.signed_in, question, after)
@@ -154,8 +154,8 @@ CustomerConnection = connection_types(Customer, "Customer")
 class CustomerFilter:
     """Open fields, and blind equality on numbers (B2): the whole number finds, a part of it does not."""
 
-    kind: KindEnum | None = strawberry.field(default=None, description="Person or organisation.")  # type: ignore[valid-type]
-    relation: RelationEnum | None = strawberry.field(default=None, description="How the company stands to them.")  # type: ignore[valid-type]
+    kind: KindEnum | None = strawberry.field(default=None, description="Person or organisation.")
+    relation: RelationEnum | None = strawberry.field(default=None, description="How the company stands to them.")
     owner: strawberry.ID | None = strawberry.field(default=None, description="Whose file.")
     department: strawberry.ID | None = strawberry.field(default=None, description="Which department's.")
     tag: str | None = strawberry.field(default=None, description="With this tag.")
@@ -179,7 +179,7 @@ class CustomerOrder(Enum):
 class ChannelInput:
     """Input."""
 
-    kind: ChannelKindEnum = strawberry.field(description="Phone, e-mail or WeChat.")  # type: ignore[valid-type]
+    kind: ChannelKindEnum = strawberry.field(description="Phone, e-mail or WeChat.")
     value: str = strawberry.field(description="Number, address or WeChat id.")
     label: str | None = strawberry.field(default=None, description="What it is used for.")
 
@@ -188,7 +188,7 @@ class ChannelInput:
 class IdentityNumberInput:
     """Input."""
 
-    kind: IdentityKindEnum = strawberry.field(description="Which number.")  # type: ignore[valid-type]
+    kind: IdentityKindEnum = strawberry.field(description="Which number.")
     value: str = strawberry.field(description="The number.")
 
 
@@ -223,12 +223,12 @@ class ContactInput:
 class CreateCustomerInput:
     """Input."""
 
-    kind: KindEnum = strawberry.field(description="Person or organisation.")  # type: ignore[valid-type]
+    kind: KindEnum = strawberry.field(description="Person or organisation.")
     name: str = strawberry.field(description="Full name.")
     channels: list[ChannelInput] = strawberry.field(description="Ways to reach them, at least one.")
     relation: RelationEnum = strawberry.field(
         default=CustomerRelation.PROSPECT, description="Prospect, customer or partner."
-    )  # type: ignore[valid-type]
+    )
     owner: strawberry.ID | None = strawberry.field(
         default=None, description="Id of the account manager; left out, an account manager takes it themselves."
     )
@@ -249,11 +249,11 @@ class UpdateCustomerInput:
 
     id: strawberry.ID = strawberry.field(description="The customer.")
     version: int = strawberry.field(description="The version that was read.")
-    kind: KindEnum | None = strawberry.field(default=strawberry.UNSET, description="Person or organisation.")  # type: ignore[valid-type]
+    kind: KindEnum | None = strawberry.field(default=strawberry.UNSET, description="Person or organisation.")
     name: str | None = strawberry.field(default=strawberry.UNSET, description="Full name.")
     relation: RelationEnum | None = strawberry.field(
         default=strawberry.UNSET, description="Prospect, customer, partner."
-    )  # type: ignore[valid-type]
+    )
     channels: list[ChannelInput] | None = strawberry.field(default=strawberry.UNSET, description="All channels.")
     identity_numbers: list[IdentityNumberInput] | None = strawberry.field(
         default=strawberry.UNSET, description="All official numbers."
@@ -285,11 +285,11 @@ class AssignCustomerInput:
 class CustomerPayload:
     """Payload."""
 
-    customer: Customer | None = strawberry.field(description="The customer after the change.")  # type: ignore[valid-type]
+    customer: Customer | None = strawberry.field(description="The customer after the change.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
-async def customer(root: Any, info: strawberry.Info, id: strawberry.ID) -> Customer | None:  # type: ignore[valid-type]
+async def customer(root: Any, info: strawberry.Info, id: strawberry.ID) -> Customer | None:
     """One customer, or null."""
     context = context_of(info)
     caller = context.signed_in
@@ -304,11 +304,11 @@ async def customers(
     order_by: CustomerOrder = CustomerOrder.CREATED_AT_DESC,
     first: int = 20,
     after: str | None = None,
-) -> CustomerConnection:  # type: ignore[valid-type]
+) -> CustomerConnection:
     """Customers within reach: all, those that match, or by part of their name (`query`, best first)."""
     context = context_of(info)
     caller, size = context.signed_in, page_size(first)
-    where = {name: getattr(value, "value", value) for name, value in (filter or {}).items() if value is not None}  # type: ignore[attr-defined]
+    where = {name: getattr(value, "value", value) for name, value in dict(filter or {}).items() if value is not None}
     question = ["customers", query, where, order_by.value]
     position = context.parts.cursors.read(caller, question, after)
     parts = context.parts
@@ -326,7 +326,7 @@ async def customers(
         where=where,
         sort=sort,
         descending=descending,
-        after=tuple(position) if position else None,  # type: ignore[arg-type]
+        after=tuple(position) if position else None,
         limit=size + 1,
     )
     return connection(
@@ -356,7 +356,7 @@ def _terms(where: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 async def create_customer(root: Any, info: strawberry.Info, input: CreateCustomerInput) -> CustomerPayload:
     """Opens a customer's file."""
     parts = context_of(info).parts
-    return await payload(info, "customer", input, parts.customers.create, parts.customers.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "customer", input, parts.customers.create, parts.customers.at_version)
 
 
 async def update_customer(root: Any, info: strawberry.Info, input: UpdateCustomerInput) -> CustomerPayload:
@@ -367,7 +367,7 @@ async def update_customer(root: Any, info: strawberry.Info, input: UpdateCustome
         record = require_id(values["id"], "cus")
         return await parts.customers.update(caller, record, values["version"], present(values, "id", "version"))
 
-    return await payload(info, "customer", input, work, parts.customers.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "customer", input, work, parts.customers.at_version)
 
 
 async def assign_customer(root: Any, info: strawberry.Info, input: AssignCustomerInput) -> CustomerPayload:
@@ -377,4 +377,4 @@ async def assign_customer(root: Any, info: strawberry.Info, input: AssignCustome
     async def work(caller: Any, values: dict[str, Any]) -> Any:
         return await parts.customers.assign(caller, require_id(values["id"], "cus"), values["version"], values["owner"])
 
-    return await payload(info, "customer", input, work, parts.customers.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "customer", input, work, parts.customers.at_version)

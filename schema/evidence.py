@@ -31,12 +31,12 @@ class Evidence:
     """A file."""
 
     @strawberry.field(description="The case it belongs to.")
-    async def case(root: Any, info: strawberry.Info) -> Case | None:  # type: ignore[valid-type]
+    async def case(root: Any, info: strawberry.Info) -> Case | None:
         case = root.document["case"]
         return await context_of(info).loaders.cases.load(case) if case else None
 
     @strawberry.field(description="The customer it belongs to.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:  # type: ignore[valid-type]
+    async def customer(root: Any, info: strawberry.Info) -> Customer | None:
         return await context_of(info).loaders.customers.load(root.document["customer"])
 
     masked_fields: list[MaskedField] = strawberry.field(
@@ -59,7 +59,7 @@ class Evidence:
         return await context.parts.evidence.text(context.signed_in, root)
 
     @strawberry.field(description="The text page by page, with the places of its lines.")
-    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:  # type: ignore[valid-type]
+    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:
         context = context_of(info)
         return await context.parts.evidence.pages(context.signed_in, root)
 
@@ -93,7 +93,7 @@ class CreateEvidenceInput:
 
     case: strawberry.ID | None = strawberry.field(default=None, description="The case.")
     customer: strawberry.ID | None = strawberry.field(default=None, description="The customer.")
-    kind: EvidenceKindEnum = strawberry.field(description="What it is.")  # type: ignore[valid-type]
+    kind: EvidenceKindEnum = strawberry.field(description="What it is.")
     file_name: str = strawberry.field(description="The file's name.")
     media_type: str = strawberry.field(description="application/pdf, image/jpeg, image/png or image/tiff.")
     size: int = strawberry.field(description="The file's size in bytes.")
@@ -116,11 +116,11 @@ class WithdrawEvidenceInput:
 class EvidencePayload:
     """Payload."""
 
-    evidence: Evidence | None = strawberry.field(description="The evidence after the change.")  # type: ignore[valid-type]
+    evidence: Evidence | None = strawberry.field(description="The evidence after the change.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
-async def evidence(root: Any, info: strawberry.Info, id: strawberry.ID) -> Evidence | None:  # type: ignore[valid-type]
+async def evidence(root: Any, info: strawberry.Info, id: strawberry.ID) -> Evidence | None:
     """One file, or null."""
     context = context_of(info)
     caller = context.signed_in
@@ -137,7 +137,7 @@ async def create_evidence(root: Any, info: strawberry.Info, input: CreateEvidenc
                 require_id(values[field], prefix, field)
         return await room.create(caller, values)
 
-    return await payload(info, "evidence", input, work, room.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "evidence", input, work, room.at_version)
 
 
 async def withdraw_evidence(root: Any, info: strawberry.Info, input: WithdrawEvidenceInput) -> EvidencePayload:
@@ -147,4 +147,4 @@ async def withdraw_evidence(root: Any, info: strawberry.Info, input: WithdrawEvi
     async def work(caller: Any, values: dict[str, Any]) -> Any:
         return await room.withdraw(caller, require_id(values["id"], "evd"), values["version"], values["reason"])
 
-    return await payload(info, "evidence", input, work, room.at_version)  # type: ignore[arg-type, return-value]
+    return await payload(info, "evidence", input, work, room.at_version)

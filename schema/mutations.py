@@ -22,7 +22,7 @@ ErrorCode = enum_type(Code)
 class UserError:
     """Stable code, the input's field (a dotted path), a text for people."""
 
-    code: ErrorCode = strawberry.field(description="Stable code.")  # type: ignore[valid-type]
+    code: ErrorCode = strawberry.field(description="Stable code.")
     field: str | None = strawberry.field(description="Which field of the input, such as `channels.0.value`.")
     message: str = strawberry.field(description="For people, in the language of the request.")
 
@@ -41,7 +41,11 @@ def shown(problems: tuple[Problem, ...], locale: str) -> list[dict[str, Any]]:
 
 
 async def payload(
-    info: GraphQLResolveInfo, name: str, input: dict[str, Any], work: Work, again: Again | None = None
+    info: GraphQLResolveInfo[Any] | strawberry.Info,
+    name: str,
+    input: dict[str, Any],
+    work: Work,
+    again: Again | None = None,
 ) -> dict[str, Any]:
     """Runs a use case and makes the payload: `{name: object, user_errors: []}`.
 

@@ -31,7 +31,7 @@ def connection_types(node: Any, name: str) -> Any:
     def total_count(root: Any, info: strawberry.Info) -> int | None:
         from schema.connections import total_of  # noqa: PLC0415 - keeps the pair below readable
 
-        return total_of(root)  # type: ignore[return-value]
+        return total_of(root)
 
     edge = strawberry.type(
         type(

@@ -34,7 +34,7 @@ class Department:
 
     @strawberry.field(description="Its name.")
     def name(root: Any, info: strawberry.Info) -> LocalisedText:
-        return {"zh": root.name["zh-CN"], "en": root.name["en"]}  # type: ignore[return-value]
+        return {"zh": root.name["zh-CN"], "en": root.name["en"]}
 
 
 @record_type(UserModel, leave_out=("department",), interfaces=(Node,))
@@ -56,7 +56,7 @@ class Session:
     access_token: str = strawberry.field(description="Send it as `Authorization: Bearer …`; lives ten minutes.")
     access_expires_at: datetime = strawberry.field(description="When the access token ends.")
     refresh_token: str = strawberry.field(description="Works once, for `refreshSession`.")
-    user: User = strawberry.field(description="Who signed in.")  # type: ignore[valid-type]
+    user: User = strawberry.field(description="Who signed in.")
 
 
 @strawberry.type(description="Outcome of a sign-in or refresh.")
@@ -79,7 +79,7 @@ class DonePayload:
 class UserPayload:
     """Payload."""
 
-    user: User | None = strawberry.field(description="The user after the change.")  # type: ignore[valid-type]
+    user: User | None = strawberry.field(description="The user after the change.")
     initial_password: str | None = strawberry.field(description="The generated password of a new user; told once.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
@@ -113,7 +113,7 @@ class CreateUserInput:
 
     email: str = strawberry.field(description="E-mail address.")
     name: str = strawberry.field(description="Full name.")
-    roles: list[RoleType] = strawberry.field(description="Roles, at least one.")  # type: ignore[valid-type]
+    roles: list[RoleType] = strawberry.field(description="Roles, at least one.")
     department: strawberry.ID | None = strawberry.field(default=None, description="Id of the department.")
     locale: str | None = strawberry.field(default=None, description="`zh-CN` (default) or `en`.")
     password: str | None = strawberry.field(default=None, description="First password; left out, one is generated.")
@@ -128,7 +128,7 @@ class UpdateUserInput:
     version: int = strawberry.field(description="The version that was read.")
     email: str | None = strawberry.field(default=strawberry.UNSET, description="E-mail address.")
     name: str | None = strawberry.field(default=strawberry.UNSET, description="Full name.")
-    roles: list[RoleType] | None = strawberry.field(default=strawberry.UNSET, description="Roles.")  # type: ignore[valid-type]
+    roles: list[RoleType] | None = strawberry.field(default=strawberry.UNSET, description="Roles.")
     department: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Id of the department.")
     locale: str | None = strawberry.field(default=strawberry.UNSET, description="`zh-CN` or `en`.")
     idempotency_key: str | None = IDEMPOTENCY_KEY
@@ -143,7 +143,7 @@ class DisableUserInput:
     idempotency_key: str | None = IDEMPOTENCY_KEY
 
 
-async def viewer(root: Any, info: strawberry.Info) -> User | None:  # type: ignore[valid-type]
+async def viewer(root: Any, info: strawberry.Info) -> User | None:
     """Who is signed in."""
     context = context_of(info)
     return await context.parts.identity.user(context.signed_in.actor.id)
@@ -154,10 +154,10 @@ async def users(
     info: strawberry.Info,
     query: str | None = None,
     department: strawberry.ID | None = None,
-    role: RoleType | None = None,  # type: ignore[valid-type]
+    role: RoleType | None = None,
     first: int = 20,
     after: str | None = None,
-) -> UserConnection:  # type: ignore[valid-type]
+) -> UserConnection:
     """Active users, to choose an owner from."""
     context = context_of(info)
     size, question = page_size(first), ["users", query, department, role.value if role else None]
@@ -168,7 +168,7 @@ async def users(
     return connection(context, question, found, first=size, after=after, position=lambda user: user.id)
 
 
-async def departments(root: Any, info: strawberry.Info) -> list[Department]:  # type: ignore[valid-type]
+async def departments(root: Any, info: strawberry.Info) -> list[Department]:
     """All departments."""
     context = context_of(info)
     assert context.signed_in  # noqa: S101 - raises NotSignedIn
@@ -177,12 +177,12 @@ async def departments(root: Any, info: strawberry.Info) -> list[Department]:  # 
 
 async def sign_in(root: Any, info: strawberry.Info, input: SignInInput) -> SessionPayload:
     """Begins a session."""
-    return await _session(info, "sign_in", input["email"], input["password"])  # type: ignore[index]
+    return await _session(info, "sign_in", input["email"], input["password"])
 
 
 async def refresh_session(root: Any, info: strawberry.Info, input: RefreshSessionInput) -> SessionPayload:
     """New tokens for an old refresh token; each works once."""
-    return await _session(info, "refresh", input["refresh_token"])  # type: ignore[index]
+    return await _session(info, "refresh", input["refresh_token"])
 
 
 async def _session(info: strawberry.Info, step: str, *secrets: str) -> Any:
@@ -202,7 +202,7 @@ async def sign_out(root: Any, info: strawberry.Info) -> DonePayload:
     """Ends the session: its tokens are dead at the next query."""
     context = context_of(info)
     await context.parts.identity.sign_out(context.signed_in)
-    return {"done": True, "user_errors": []}  # type: ignore[return-value]
+    return {"done": True, "user_errors": []}
 
 
 async def change_password(root: Any, info: strawberry.Info, input: ChangePasswordInput) -> DonePayload:
@@ -214,7 +214,7 @@ async def change_password(root: Any, info: strawberry.Info, input: ChangePasswor
         )
         return True
 
-    return await payload(info, "done", input, work)  # type: ignore[arg-type, return-value]
+    return await payload(info, "done", input, work)
 
 
 async def create_user(root: Any, info: strawberry.Info, input: CreateUserInput) -> UserPayload:
@@ -227,8 +227,8 @@ async def create_user(root: Any, info: strawberry.Info, input: CreateUserInput) 
         told["initial_password"] = made.initial_password
         return made.user
 
-    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
-    return {"initial_password": None, **made, **told}  # type: ignore[return-value]
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))
+    return {"initial_password": None, **made, **told}
 
 
 async def update_user(root: Any, info: strawberry.Info, input: UpdateUserInput) -> UserPayload:
@@ -239,8 +239,8 @@ async def update_user(root: Any, info: strawberry.Info, input: UpdateUserInput) 
         user = require_id(values["id"], "usr")
         return await identity.update_user(caller, user, values["version"], present(values, "id", "version"))
 
-    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
-    return {"initial_password": None, **made}  # type: ignore[return-value]
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))
+    return {"initial_password": None, **made}
 
 
 async def disable_user(root: Any, info: strawberry.Info, input: DisableUserInput) -> UserPayload:
@@ -250,5 +250,5 @@ async def disable_user(root: Any, info: strawberry.Info, input: DisableUserInput
     async def work(caller: Any, values: dict[str, Any]) -> Any:
         return await identity.disable_user(caller, require_id(values["id"], "usr"), values["version"])
 
-    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))  # type: ignore[arg-type]
-    return {"initial_password": None, **made}  # type: ignore[return-value]
+    made = await payload(info, "user", input, work, lambda _, user, __: identity.user(user))
+    return {"initial_password": None, **made}

@@ -7,6 +7,7 @@ declaration; its resolver is the View's mask. Nested models become types of thei
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 from collections.abc import Callable, Iterable
 from enum import Enum
@@ -83,7 +84,7 @@ def record_type(
 
     def decorate(cls: type) -> Any:
         hints = get_type_hints(model)
-        annotations = dict(cls.__dict__.get("__annotations__", {}))
+        annotations = dict(inspect.get_annotations(cls))
         for shape in shape_of(model).fields:
             if shape.name in left_out:
                 continue

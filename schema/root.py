@@ -30,7 +30,7 @@ async def node(root: Any, info: strawberry.Info, id: strawberry.ID) -> Node | No
     caller, parts = context.signed_in, context.parts
     prefix = str(id).partition("_")[0]
     if prefix == "evt":
-        return await _event(context, str(id))  # type: ignore[no-any-return]
+        return await _event(context, str(id))
     read = {
         "cus": parts.customers.get,
         "cas": parts.cases.get,
@@ -40,7 +40,7 @@ async def node(root: Any, info: strawberry.Info, id: strawberry.ID) -> Node | No
         "tpl": lambda _, template: _template(context, template),
         "jrn": lambda _, entry: _entry(context, entry),
     }.get(prefix)
-    return await read(caller, str(id)) if read else None  # type: ignore[operator, no-any-return]
+    return await read(caller, str(id)) if read else None
 
 
 async def _template(context: Any, template: str) -> Any:
@@ -65,19 +65,19 @@ async def _event(context: Any, event: str) -> Any:
 class Query:
     """Queries."""
 
-    viewer: people.User | None = _field(people.viewer)  # type: ignore[valid-type]
+    viewer: people.User | None = _field(people.viewer)
     node: Node | None = _field(node)
-    customer: customer_types.Customer | None = _field(customer_types.customer)  # type: ignore[valid-type]
-    customers: customer_types.CustomerConnection = _field(customer_types.customers)  # type: ignore[valid-type]
-    case: case_types.Case | None = _field(case_types.case)  # type: ignore[valid-type]
-    cases: case_types.CaseConnection = _field(case_types.cases)  # type: ignore[valid-type]
+    customer: customer_types.Customer | None = _field(customer_types.customer)
+    customers: customer_types.CustomerConnection = _field(customer_types.customers)
+    case: case_types.Case | None = _field(case_types.case)
+    cases: case_types.CaseConnection = _field(case_types.cases)
     search_cases: search_types.CaseSearchConnection = _field(search_types.search_cases)
-    evidence: evidence_types.Evidence | None = _field(evidence_types.evidence)  # type: ignore[valid-type]
-    case_templates: list[templates.Template] = _field(templates.case_templates)  # type: ignore[valid-type]
-    customer_templates: list[templates.Template] = _field(templates.customer_templates)  # type: ignore[valid-type]
-    users: people.UserConnection = _field(people.users)  # type: ignore[valid-type]
-    departments: list[people.Department] = _field(people.departments)  # type: ignore[valid-type]
-    audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)  # type: ignore[valid-type]
+    evidence: evidence_types.Evidence | None = _field(evidence_types.evidence)
+    case_templates: list[templates.Template] = _field(templates.case_templates)
+    customer_templates: list[templates.Template] = _field(templates.customer_templates)
+    users: people.UserConnection = _field(people.users)
+    departments: list[people.Department] = _field(people.departments)
+    audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
 
 
 @strawberry.type(description="What can be changed.")

@@ -39,13 +39,13 @@ class CaseHit:
     """An edge with highlights."""
 
     cursor: str = strawberry.field(description="Where it stands; opaque.")
-    node: Case = strawberry.field(description="The case.")  # type: ignore[valid-type]
+    node: Case = strawberry.field(description="The case.")
 
     @strawberry.field(description="Where the words stand.")
     async def highlights(root: Any, info: strawberry.Info) -> list[SearchHighlight]:
         hit = root["item"]
         return [
-            {  # type: ignore[misc]
+            {
                 "field": found.field,
                 "evidence": found.evidence,
                 "page": found.page,
@@ -76,7 +76,7 @@ class CaseSearchConnection:
     """A page of hits."""
 
     edges: list[CaseHit] = strawberry.field(description="The page's hits.")
-    nodes: list[Case] = strawberry.field(description="The page's cases.")  # type: ignore[valid-type]
+    nodes: list[Case] = strawberry.field(description="The page's cases.")
     page_info: PageInfo = strawberry.field(description="Where the page stands.")
     total_count: int = strawberry.field(description="All matches within reach.")
     facets: list[Facet] = strawberry.field(description="Counts by state, department, category and month.")
@@ -86,7 +86,7 @@ class CaseSearchConnection:
 class CaseSearchFilter:
     """Open fields only."""
 
-    states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")  # type: ignore[valid-type]
+    states: list[CaseStateEnum] | None = strawberry.field(default=None, description="In one of these states.")
     categories: list[str] | None = strawberry.field(default=None, description="Of one of these categories.")
     departments: list[strawberry.ID] | None = strawberry.field(default=None, description="Of one of these departments.")
     assignees: list[strawberry.ID] | None = strawberry.field(
@@ -157,7 +157,7 @@ async def search_cases(
         first=size,
         with_facets=after is None,
     )
-    return connection(  # type: ignore[return-value]
+    return connection(
         context, question, found.hits, first=size, after=after, more=found.more,
         node=lambda hit: hit.case, position=lambda hit: [hit.after.value, hit.after.id],
         total_count=found.total,

@@ -30,9 +30,9 @@ class Attribute:
 
     key: str = strawberry.field(description="The field's key.")
     label: str = strawberry.field(description="Its name, in the language of the request.")
-    type: FieldTypeEnum = strawberry.field(description="The type of its values.")  # type: ignore[valid-type]
+    type: FieldTypeEnum = strawberry.field(description="The type of its values.")
     value: str | None = strawberry.field(description="Canonical text of the value, its mask, or null.")
-    visibility: Visibility = strawberry.field(description="How much the actor may see.")  # type: ignore[valid-type]
+    visibility: Visibility = strawberry.field(description="How much the actor may see.")
 
 
 @strawberry.input(description="A template value to store; null clears it.")
@@ -48,8 +48,8 @@ def attributes_of(view: View, locale: str) -> list[dict[str, Any]]:
     return [
         {
             "key": shown.field.key,
-            "label": shown.field.label.text(locale),  # type: ignore[attr-defined]
-            "type": shown.field.type,  # type: ignore[attr-defined]
+            "label": shown.field.label.text(locale),
+            "type": shown.field.type,
             "value": shown.value,
             "visibility": shown.visibility,
         }
@@ -78,9 +78,9 @@ class TemplateFieldInput:
     """Input."""
 
     key: str = strawberry.field(description="a-z, 0-9 and underscores; kept for ever.")
-    type: FieldTypeEnum = strawberry.field(description="The type of its values.")  # type: ignore[valid-type]
+    type: FieldTypeEnum = strawberry.field(description="The type of its values.")
     label: LabelInput = strawberry.field(description="How people read its name.")
-    sensitivity: SensitivityClass = strawberry.field(description="Who may see it.")  # type: ignore[valid-type]
+    sensitivity: SensitivityClass = strawberry.field(description="Who may see it.")
     required_at: str | None = strawberry.field(default=None, description="CREATE, or a case's node.")
     pattern: str | None = strawberry.field(default=None, description="A regular expression for the whole text.")
     unique: bool = strawberry.field(default=False, description="Whether no two records may share a value.")
@@ -94,14 +94,14 @@ class NodeScheduleInput:
 
     node: str = strawberry.field(description="The node.")
     hours: int = strawberry.field(description="Hours allowed.")
-    clock: DeadlineClockEnum = strawberry.field(description="Whose clock it runs on.")  # type: ignore[valid-type]
+    clock: DeadlineClockEnum = strawberry.field(description="Whose clock it runs on.")
 
 
 @strawberry.input(description="A new version of a template.")
 class PublishTemplateInput:
     """Input."""
 
-    of: TemplateOfEnum = strawberry.field(description="What it describes.")  # type: ignore[valid-type]
+    of: TemplateOfEnum = strawberry.field(description="What it describes.")
     key: str = strawberry.field(default="standard", description="Which template.")
     label: LabelInput = strawberry.field(description="How people read its name.")
     fields: list[TemplateFieldInput] = strawberry.field(description="Its fields in their order.")
@@ -114,16 +114,16 @@ class PublishTemplateInput:
 class TemplatePayload:
     """Payload."""
 
-    template: Template | None = strawberry.field(description="The published version.")  # type: ignore[valid-type]
+    template: Template | None = strawberry.field(description="The published version.")
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
-async def customer_templates(root: Any, info: strawberry.Info) -> list[Template]:  # type: ignore[valid-type]
+async def customer_templates(root: Any, info: strawberry.Info) -> list[Template]:
     """Templates of customers, newest versions."""
     return await _listed(info, TemplateOf.CUSTOMER)
 
 
-async def case_templates(root: Any, info: strawberry.Info) -> list[Template]:  # type: ignore[valid-type]
+async def case_templates(root: Any, info: strawberry.Info) -> list[Template]:
     """Templates of cases, newest versions."""
     return await _listed(info, TemplateOf.CASE)
 
@@ -137,10 +137,10 @@ async def _listed(info: strawberry.Info, of: TemplateOf) -> Any:
 async def publish_template(root: Any, info: strawberry.Info, input: PublishTemplateInput) -> TemplatePayload:
     """Publishes a new version (ADMIN). A published key keeps its class and type for ever."""
     templates = context_of(info).parts.templates
-    return await payload(  # type: ignore[return-value]
+    return await payload(
         info,
         "template",
         input,
         templates.publish,
-        lambda _, template, __: templates.by_id(template),  # type: ignore[arg-type]
+        lambda _, template, __: templates.by_id(template),
     )

@@ -20,6 +20,7 @@ from service.evidence.texts import EvidenceTexts
 from service.jobs.model import Job
 
 HOUSEKEEPING_SECONDS = 60.0
+RETRY_SECONDS = 1.0
 log = structlog.get_logger("anjuan.worker")
 
 
@@ -36,9 +37,9 @@ async def run_worker(system: System, stopping: asyncio.Event) -> None:
 
         quick = {RENAMED: naming.renamed, SEAL: seal, REBUILD: system.indexer.rebuild_job}
         tasks = [
-            asyncio.create_task(_index(system), name="indexer"),
-            asyncio.create_task(system.jobs.run(quick), name="jobs"),
-            asyncio.create_task(system.jobs.run({READ: texts.read}), name="reading"),
+            asyncio.create_task(_steadily(lambda: _index(system)), name="indexer"),
+            asyncio.create_task(_steadily(lambda: system.jobs.run(quick)), name="jobs"),
+            asyncio.create_task(_steadily(lambda: system.jobs.run({READ: texts.read})), name="reading"),
             asyncio.create_task(_housekeeping(system), name="housekeeping"),
         ]
         log.info("worker started")
@@ -51,6 +52,16 @@ async def run_worker(system: System, stopping: asyncio.Event) -> None:
                 await task
         stop.cancel()
         log.info("worker stopped", early=stop not in done)
+
+
+async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
+    """Begins again when a store went away under the work: nothing is lost, what was begun is still to be done."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            log.warning("work was interrupted; beginning again", trouble=type(error).__name__)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _index(system: System) -> None:

@@ -44,10 +44,9 @@ class Callers:
         if scheme.lower() != "bearer" or not token:
             raise NotSignedIn
         await self._doors.epoch.refresh()
-        caller = await self._doors.identity.caller(
+        return await self._doors.identity.caller(
             token.strip(), request_id=context.request_id, source=context.source, locale=context.locale
         )
-        return caller
 
     async def required(self, request: Request) -> Caller:
         """For routes beside GraphQL. Raises NotSignedIn."""

@@ -14,8 +14,9 @@ from service.archive.model import SEAL, Lockable
 from service.archive.rules import check_settled, retain_until
 from service.cases.history import NewEvent
 from service.cases.model import CaseState, EventKind
+from service.cases.records import relations
 from service.cases.rules import Step, check_archivist, next_state
-from service.cases.service import Cases, relations
+from service.cases.service import Cases
 from service.clock import now
 from service.errors import Code, Invalid
 from service.jobs.model import Job

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from service.access.actor import Caller
 from service.access.declared import Sensitivity
-from service.access.policy import Relation, Role
+from service.access.policy import Role
 from service.access.view import View
-from service.cases.calendar import Calendar
-from service.cases.history import History, NewEvent
+from service.cases.history import NewEvent
 from service.cases.model import CASE_SHAPE, CASES, PREFIX, CaseState, Direction, EventKind
-from service.cases.repository import CaseRepository
+from service.cases.records import CaseRecords, relations
 from service.cases.rules import (
     PRODUCT_MOST,
     TITLE_MOST,
@@ -25,117 +24,18 @@ from service.cases.rules import (
     text_of,
 )
 from service.clock import is_id, new_id, now
-from service.customers.service import Customers
 from service.errors import Code, Invalid, Problems
 from service.identity.model import User
 from service.journal.model import Touched, Work
-from service.journal.service import Journal
 from service.keys.rules import separate
-from service.keys.service import Keys, SealedRecord, seal_sections
-from service.storage import Database, UnitOfWork
+from service.keys.service import seal_sections
+from service.storage import UnitOfWork
 from service.templates.model import Template, TemplateOf
 from service.templates.rules import amount, check_attributes, missing_at
-from service.templates.service import Templates
 
 
-class People(Protocol):
-    """What cases need to know of users."""
-
-    async def user(self, user: str) -> User | None: ...
-
-
-class Cases:
+class Cases(CaseRecords):
     """See the module's docstring. Methods raise NotPermitted and Invalid; what a caller may not see is None."""
-
-    def __init__(
-        self,
-        database: Database,
-        keys: Keys,
-        journal: Journal,
-        templates: Templates,
-        people: People,
-        customers: Customers,
-        calendar: Calendar,
-    ) -> None:
-        self._database = database
-        self.repository = CaseRepository(database)
-        self.history = History(self.repository, keys)
-        self._keys = keys
-        self._journal = journal
-        self._templates = templates
-        self._people = people
-        self._customers = customers
-        self._calendar = calendar
-        customers.on_new_owner(self.repository.hand_over)
-
-    # Reading
-
-    async def get(self, caller: Caller, case: str) -> View | None:
-        """One case, or None when there is none that the caller may see."""
-        document = await self.repository.get(caller.reach, case)
-        return (await self.views(caller, [document]))[0] if document else None
-
-    async def load(self, caller: Caller, ids: Iterable[str], where: Mapping[str, Any] | None = None) -> dict[str, View]:
-        """Several cases by id (those which still match `where`); those out of reach are missing."""
-        documents = await self.repository.of_ids(caller.reach, set(ids), where or {})
-        return {view.id: view for view in await self.views(caller, documents)}
-
-    async def listed(
-        self,
-        caller: Caller,
-        *,
-        where: Mapping[str, Any],
-        sort: str = "_id",
-        descending: bool = True,
-        after: tuple[Any, str] | None = None,
-        limit: int,
-    ) -> list[View]:
-        """A page of the cases within reach; `where` holds open fields only."""
-        documents = await self.repository.listed(
-            caller.reach, condition(where), sort=sort, descending=descending, after=after, limit=limit
-        )
-        return await self.views(caller, documents)
-
-    async def count(self, caller: Caller, where: Mapping[str, Any]) -> int:
-        """How many cases within reach match."""
-        return await self.repository.count(caller.reach, condition(where))
-
-    async def views(self, caller: Caller, documents: Sequence[Mapping[str, Any]]) -> list[View]:
-        """Documents as the caller sees them."""
-        await self._keys.load(document["customer"] for document in documents)
-        found = []
-        for document in documents:
-            template = await self._templates.by_id(document["template"])
-            found.append(View(caller, self._sealed(document), CASE_SHAPE, relations(caller, document), template.fields))
-        return found
-
-    async def ready(self, document: Mapping[str, Any]) -> None:
-        """Makes what `advance` needs of keys ready for a case; call it before the unit of work."""
-        await self._keys.load([document["customer"]])
-
-    def _sealed(self, document: Mapping[str, Any]) -> SealedRecord:
-        return SealedRecord(document, CASES, CASE_SHAPE, self._keys.versions(document["customer"]))
-
-    async def at_version(self, caller: Caller, case: str, version: int) -> View | None:
-        """The state that a case had at a version, through today's masks; None when it can't be seen."""
-        current = await self.repository.get(caller.reach, case)
-        if current is None or current["version"] == version:
-            return (await self.views(caller, [current]))[0] if current else None
-        states = await self._journal.repository.former_states(case, before_version=version + 1, limit=1)
-        if not states or states[0]["version"] != version:
-            return (await self.views(caller, [current]))[0]
-        today = {name: current[name] for name in ("owner", "assignee", "department")}
-        return (await self.views(caller, [{"_id": case, **states[0]["document"], **today}]))[0]
-
-    def every_id(self) -> AsyncIterator[str]:
-        """All ids, oldest first: for rebuilding the index."""
-        return self.repository.every_id()
-
-    async def sealed_for_index(self, ids: Iterable[str]) -> list[SealedRecord]:
-        """Cases as the indexer reads them: without a caller, never for an answer."""
-        documents = await self.repository.every_of(ids)
-        await self._keys.load(document["customer"] for document in documents)
-        return [self._sealed(document) for document in documents]
 
     # Steps
 
@@ -304,7 +204,7 @@ class Cases:
         step = Step.APPROVE if approve else Step.RETURN
         return await self._step(caller, document, step, "case.review", change=change, event=event)
 
-    # Parts of the above; `advance` also serves evidence and the archive
+    # Parts of the above
 
     async def _reached(
         self, caller: Caller, case: str, right: str, version: int | None, *, version_needed: bool = True
@@ -400,59 +300,6 @@ class Cases:
             raise Invalid.because(Code.CONFLICT, "version", current=current["version"])
         return (await self.views(caller, [after]))[0]
 
-    async def advance(
-        self,
-        unit: UnitOfWork,
-        caller: Caller,
-        case: str,
-        step: Step,
-        document: Mapping[str, Any],
-        template: Template | None,
-        changes: Mapping[str, Any],
-        event: NewEvent,
-        *,
-        right: str,
-        appended: bool = False,
-        first: Sequence[Touched] = (),
-        others: Sequence[Touched] = (),
-        repeatable: bool = True,
-    ) -> dict[str, Any] | None:
-        """Writes a step inside a unit of work and returns the case after it; None when the guard failed.
-
-        An appended step (a note, a communication, a file) does not move `version`: it disturbs nobody's edit, and
-        needs no template. `first` is what the step is about, where that is not the case: a repeat finds it.
-        """
-        at, state = now(), CaseState(document["state"])
-        reached = next_state(step, state)
-        written: dict[str, Any] = {**changes, "state": reached.value, "updated_at": at, "updated_by": caller.actor.id}
-        if not appended:
-            assert template is not None  # noqa: S101 - only appended steps come without one
-            by = document["archived_by"] if step is Step.SEAL else caller.actor.id
-            written["nodes"] = stamped(document["nodes"], step, template, self._calendar, at, by)
-        guard: dict[str, Any] = {"state": state.value}
-        moved = {"search_version": 1, "events": 1}
-        if not appended:
-            guard["version"] = document["version"]
-            moved["version"] = 1
-        before = await self.repository.change(unit, caller.reach, case, guard, {"$set": written, "$inc": moved})
-        if before is None:
-            return None
-        after = {**before, **written, **{name: before[name] + 1 for name in moved}}
-        if state is not reached:
-            event = event.between(state, reached)
-        added = await self.history.add(unit, caller, after, after["events"], event)
-        former = None if appended else before
-        touched = Touched(case, after["version"], after, former, CASES, tuple(sorted(changes)))
-        index = (case, before["customer"]) if step is Step.ASSIGN else (case,)
-        work = Work(
-            right if step is not Step.RETURN else "case.return",
-            (*first, touched, added, *others),
-            index=index,
-            repeatable=repeatable,
-        )
-        await self._journal.append(unit, caller, work)
-        return after
-
 
 _RECORDED = {
     EventKind.MEASURE: Step.MEASURE,
@@ -461,28 +308,3 @@ _RECORDED = {
     EventKind.INTERNAL_NOTE: Step.NOTE,
 }
 _DESCRIBED = ("title", "description", "resolution", "disputed_amount", "category", "product", "attributes")
-
-
-def relations(caller: Caller, document: Mapping[str, Any]) -> frozenset[Relation]:
-    """How the caller stands to a case."""
-    agents = [document["assignee"]] if document["assignee"] else []
-    return caller.relations(document["owner"], agents, [document["department"]])
-
-
-def condition(where: Mapping[str, Any]) -> dict[str, Any]:
-    """Open fields as a filter: `state` (a list), `category`, `department`, `assignee`, `owner`, `customer`,
-    `number`, `raised_from` and `raised_to` (UTC).
-    """
-    found: dict[str, Any] = {
-        name: where[name]
-        for name in ("category", "department", "assignee", "owner", "customer", "number")
-        if where.get(name) is not None
-    }
-    if where.get("state"):
-        found["state"] = {"$in": list(where["state"])}
-    raised = {
-        operator: where[name] for name, operator in (("raised_from", "$gte"), ("raised_to", "$lt")) if where.get(name)
-    }
-    if raised:
-        found["raised_at"] = raised
-    return found

@@ -238,7 +238,7 @@ class Reader:
         if value is None:
             self._problems.add(Code.REQUIRED, path)
             return None
-        return kind(value).value
+        return str(kind(value).value)
 
 
 def blind_values(values: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bson import Binary
 
@@ -15,7 +15,8 @@ from service.clock import is_id, new_id, now
 from service.crypto import BlindIndex, DataKey
 from service.customers.model import CUSTOMERS, PREFIX, SHAPE
 from service.customers.repository import CustomerRepository
-from service.customers.rules import Reader, blind_values, normal_lookup
+from service.customers.rules import Reader, normal_lookup
+from service.customers.uniqueness import Uniqueness
 from service.errors import Code, Invalid, Problems, Refused
 from service.identity.model import User
 from service.jobs.service import Jobs
@@ -23,7 +24,7 @@ from service.journal.model import Touched, Work
 from service.journal.service import Journal
 from service.keys.rules import separate
 from service.keys.service import Keys, SealedRecord, seal_sections
-from service.storage import Database, DuplicateKey, UnitOfWork
+from service.storage import Database, UnitOfWork
 from service.templates.model import Template, TemplateOf
 from service.templates.rules import check_attributes, missing_at
 from service.templates.service import Templates
@@ -35,10 +36,16 @@ BLIND_FIELDS = {
     "id_number": Sensitivity.IDENTITY,
     "registration_number": Sensitivity.IDENTITY,
 }
-UNIQUE_FIELDS = ("id_number", "registration_number")
 
 
 OwnerFollower = Callable[[UnitOfWork, str, str], Awaitable[Sequence[str]]]
+
+
+class Owner(NamedTuple):
+    """An account manager, and the department that a file of theirs is kept in."""
+
+    id: str
+    department: str
 
 
 class People(Protocol):
@@ -64,6 +71,7 @@ class Customers:
         self._repository = CustomerRepository(database)
         self._keys = keys
         self._blind = blind
+        self._uniqueness = Uniqueness(database, self._repository, blind)
         self._journal = journal
         self._jobs = jobs
         self._templates = templates
@@ -210,7 +218,7 @@ class Customers:
         for key in missing_at(template, attributes, "CREATE"):
             problems.add(Code.REQUIRED, f"attributes.{key}")
         problems.raise_if_any()
-        assert owner is not None and owner.department is not None  # noqa: S101 - raise_if_any told otherwise
+        assert owner is not None  # noqa: S101 - raise_if_any told otherwise
         core["attributes"] = attributes
         openly, sections = separate(SHAPE, core)
         document: dict[str, Any] = {
@@ -228,24 +236,21 @@ class Customers:
             "created_by": caller.actor.id,
             "updated_at": at,
             "updated_by": caller.actor.id,
-            **self._blinded(core, template),
+            **self._uniqueness.claims(core, template),
         }
         document.setdefault("contacts", [])
         document.setdefault("tags", [])
-        duplicate = await self._told_of_duplicate(caller, document, core, template, but=None)
 
         async def work(unit: UnitOfWork) -> DataKey:
             key = await self._keys.create(unit, customer)
             document["sealed"] = seal_sections(key, CUSTOMERS, customer, SHAPE, sections)
             await self._repository.insert(unit, document)
-            if duplicate:
-                await self._list_duplicate(unit, customer, owner.department)
             touched = Touched(customer, 1, document, collection=CUSTOMERS)
             await self._journal.append(unit, caller, Work("customer.create", (touched,), index=(customer,)))
             return key
 
-        key = await self._unique(work, document, core, template)
-        self._keys.remember(key)
+        data_key = await self._uniqueness.claimed(caller, document, core, template, customer, work)
+        self._keys.remember(data_key)
         return await self._view(caller, document)
 
     async def update(self, caller: Caller, customer: str, version: int, values: Mapping[str, Any]) -> View | None:
@@ -272,8 +277,7 @@ class Customers:
         stored = {name: value for name, value in merged.items() if name in _WRITTEN}
         openly, sections = separate(SHAPE, stored)
         sealed = seal_sections(self._keys.current(customer), CUSTOMERS, customer, SHAPE, sections)
-        blinded = self._blinded(merged, newest)
-        duplicate = await self._told_of_duplicate(caller, blinded, merged, newest, but=customer)
+        blinded = self._uniqueness.claims(merged, newest)
         changed = tuple(sorted(name for name in (*core, "attributes") if merged.get(name) != former.get(name)))
         renamed = "name" in changed
 
@@ -294,8 +298,6 @@ class Customers:
             before = await self._repository.change(unit, caller.reach, customer, version, change)
             if before is None:
                 return None
-            if duplicate:
-                await self._list_duplicate(unit, customer, before["department"])
             if renamed:
                 await self._jobs.enqueue(unit, RENAMED, {"customer": customer})
             after = {**before, **change["$set"], "version": version + 1}
@@ -304,7 +306,9 @@ class Customers:
             await self._journal.append(unit, caller, Work("customer.update", (touched,), index=(customer,)))
             return after
 
-        after = await self._unique(work, blinded, merged, newest)
+        after = await self._uniqueness.claimed(
+            caller, {"department": document["department"]}, merged, newest, customer, work, claims=blinded
+        )
         return await self._changed(caller, customer, after)
 
     async def assign(self, caller: Caller, customer: str, version: int, owner_id: str) -> View | None:
@@ -317,7 +321,7 @@ class Customers:
         problems = Problems()
         owner = await self._owner(caller, owner_id, problems)
         problems.raise_if_any()
-        assert owner is not None and owner.department is not None  # noqa: S101
+        assert owner is not None  # noqa: S101 - raise_if_any told otherwise
         department = owner.department
 
         async def work(unit: UnitOfWork) -> dict[str, Any] | None:
@@ -364,7 +368,7 @@ class Customers:
             raise AssertionError
         return found
 
-    async def _owner(self, caller: Caller, owner: str | None, problems: Problems) -> User | None:
+    async def _owner(self, caller: Caller, owner: str | None, problems: Problems) -> Owner | None:
         """The account manager whose file it is: the caller, or somebody named."""
         if owner is None and Role.ACCOUNT_MANAGER in caller.actor.roles:
             owner = caller.actor.id
@@ -375,7 +379,7 @@ class Customers:
         if user is None or user.state != "ACTIVE" or Role.ACCOUNT_MANAGER not in user.roles or not user.department:
             problems.add(Code.NOT_FOUND, "owner")
             return None
-        return user
+        return Owner(user.id, user.department)
 
     def _refuse_unseen(
         self,
@@ -402,69 +406,6 @@ class Customers:
             field = template.field(item["key"])
             if field is not None and not editable(field.sensitivity):
                 problems.add(Code.FIELD_NOT_EDITABLE, f"attributes.{field.key}")
-
-    def _blinded(self, values: Mapping[str, Any], template: Template) -> dict[str, Any]:
-        found = blind_values(values)
-        blinded: dict[str, Any] = {
-            "blind": {
-                name: [Binary(self._blind.token(name, value)) for value in items] for name, items in found.items()
-            }
-        }
-        unique = self._unique_tokens(values, template)
-        if unique:
-            blinded["unique"] = [Binary(token) for token, _, _ in unique]
-        return blinded
-
-    def _unique_tokens(self, values: Mapping[str, Any], template: Template) -> list[tuple[bytes, str, Sensitivity]]:
-        """Token, path and class of everything that no two customers may share."""
-        found = blind_values(values)
-        tokens = [
-            (self._blind.token(f"unique/{name}", value), "identityNumbers", Sensitivity.IDENTITY)
-            for name in UNIQUE_FIELDS
-            for value in found.get(name, ())
-        ]
-        for field in template.fields:
-            value = values.get("attributes", {}).get(field.sensitivity, {}).get(field.key)
-            if field.unique and value is not None:
-                token = self._blind.token(f"unique/attribute/{field.key}", value)
-                tokens.append((token, f"attributes.{field.key}", field.sensitivity))
-        return tokens
-
-    async def _told_of_duplicate(
-        self, caller: Caller, document: dict[str, Any], values: Mapping[str, Any], template: Template, but: str | None
-    ) -> bool:
-        """Uniqueness is a blind lookup. Who has that right is told DUPLICATE; for others the value is stored
-        without its claim to be unique, and True says that the supervisor's list must hear of it.
-        """
-        hidden = False
-        problems = Problems()
-        for token, path, sensitivity in self._unique_tokens(values, template):
-            if not await self._repository.any_unique([token], but):
-                continue
-            if caller.policy.lowest(caller.actor.roles, sensitivity) >= Level.BLIND:
-                problems.add(Code.DUPLICATE, path)
-            else:
-                hidden = True
-                document["unique"] = [kept for kept in document.get("unique", ()) if bytes(kept) != token]
-        if "unique" in document and not document["unique"]:
-            del document["unique"]
-        problems.raise_if_any()
-        return hidden
-
-    async def _unique(self, work: Any, document: dict[str, Any], values: Mapping[str, Any], template: Template) -> Any:
-        """Runs the unit of work; somebody who stored the same value at the same moment makes it a DUPLICATE."""
-        try:
-            return await self._database.transact(work)
-        except DuplicateKey as error:
-            if error.index != "customers_unique":
-                raise
-            paths = {path for _, path, _ in self._unique_tokens(values, template)}
-            raise Invalid([Problems.one(Code.DUPLICATE, path) for path in sorted(paths)]) from None
-
-    async def _list_duplicate(self, unit: UnitOfWork, customer: str, department: str) -> None:
-        await self._repository.note_duplicate(
-            unit, {"_id": new_id("dup"), "customer": customer, "department": department, "at": now()}
-        )
 
 
 _WRITTEN = frozenset(

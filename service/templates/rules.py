@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -127,7 +127,7 @@ def _date(_: TemplateField, text: str) -> str | None:
         return None
 
 
-_TYPED = {
+_TYPED: Mapping[FieldType, Callable[[TemplateField, str], str | None]] = {
     FieldType.TEXT: _text,
     FieldType.NUMBER: _number,
     FieldType.AMOUNT: lambda _, text: amount(text),
