@@ -8,14 +8,16 @@ import pytest
 import pytest_asyncio
 
 from service.storage import Database, open_database
-from tests.fixtures.engines import engines_report_header
-from tests.fixtures.servers import servers_report_header
 
 pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.engines", "tests.fixtures.company"]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which servers and versions are used."""
+    # Imported late: plugins are rewritten for readable assertions only when they are not loaded before.
+    from tests.fixtures.engines import engines_report_header
+    from tests.fixtures.servers import servers_report_header
+
     return [*servers_report_header(), *engines_report_header()]
 
 
