@@ -1,0 +1,312 @@
+"""Two bare servers in one app: Starlette, PyMongo's asyncio API and orjson; nothing else on the way.
+
+`/plain/…` answers from a plaintext collection with as many bytes as the product, and inserts one document with
+majority. `/protected/…` opens the same sealed sections by hand with `service.crypto`, masks by hand, and writes
+the same journal entry by group commit; its insert is the product's unit of work (data key, sealed record, journal
+entry in one majority transaction). Neither knows users, policies, templates, GraphQL or an epoch.
+
+Both take the product's own request bodies, and collect garbage as the product does.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from bson import Binary, CodecOptions
+from pymongo import AsyncMongoClient
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from service.access.declared import Sensitivity
+from service.clock import new_id, now
+from service.crypto import Binding, BlindIndex, DataKey, Keyring, open_sealed, seal
+from service.customers.model import SHAPE
+from service.storage.grouping import GroupCommit
+
+CLASSES = ("NAME", "CONTACT", "IDENTITY")
+FIELDS = {name: SHAPE.sections[Sensitivity(name)] for name in CLASSES}
+JSON = {"content-type": "application/json"}
+_CURSOR = 64
+"""Characters that fill in for a cursor, until `/ready` is told how long the product's are."""
+
+
+def _answer(data: Any) -> Response:
+    return Response(orjson.dumps({"data": data}), 200, JSON)
+
+
+class Bare:
+    """The database, and what both servers share."""
+
+    def __init__(self, database: Any, owner: str, keyring: Keyring) -> None:
+        options = {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority")}
+        self.client = database.client
+        self.plain = database.get_collection("plain_customers", **options)
+        self.customers = database.get_collection("customers", **options)
+        self.keys = database.get_collection("keys", **options)
+        self.journal = database.get_collection("journal", **options)
+        self.owner = owner
+        self.keyring = keyring
+        self.blind = BlindIndex(keyring.secret)
+        self.cursor = "c" * _CURSOR
+        self.known: dict[str, dict[int, DataKey]] = {}
+        self.entries: GroupCommit[dict[str, Any]] = GroupCommit(self._insert_entries)
+
+    async def ready(self, request: Request) -> Response:
+        """Also takes the length of the product's cursors."""
+        self.cursor = "c" * int(request.query_params.get("cursor", _CURSOR))
+        return Response(b"ok")
+
+    # Plain
+
+    async def plain_get(self, request: Request) -> Response:
+        """W1."""
+        asked = orjson.loads(await request.body())["variables"]
+        found = await self.plain.find_one({"_id": asked["id"], "owner": self.owner}, {"_id": 0, "owner": 0})
+        return _answer({"customer": found})
+
+    async def plain_list(self, request: Request) -> Response:
+        """W2, W3."""
+        first = orjson.loads(await request.body())["variables"]["first"]
+        cursor = self.plain.find(
+            {"owner": self.owner}, {"_id": 0, "owner": 0}, sort=[("_id", -1)], limit=first + 1, batch_size=first + 2
+        )
+        return self._page(await cursor.to_list(None), first)
+
+    async def plain_create(self, request: Request) -> Response:
+        """W4."""
+        values = orjson.loads(await request.body())["variables"]["input"]
+        customer, at = new_id("cus"), now()
+        await self.plain.insert_one(
+            {"_id": customer, "owner": self.owner, "id": customer, **values, "createdAt": at, "updatedAt": at}
+        )
+        return self._created(customer, values["name"])
+
+    def _page(self, nodes: list[dict[str, Any]], first: int) -> Response:
+        page = {"hasNextPage": len(nodes) > first, "endCursor": self.cursor}
+        return _answer({"customers": {"nodes": nodes[:first], "pageInfo": page}})
+
+    @staticmethod
+    def _created(customer: str, name: str) -> Response:
+        return _answer({"createCustomer": {"customer": {"id": customer, "version": 1, "name": name}, "userErrors": []}})
+
+    # Protected
+
+    async def protected_get(self, request: Request) -> Response:
+        """W1."""
+        asked = orjson.loads(await request.body())["variables"]
+        found = await self.customers.find_one({"_id": asked["id"], "owner": self.owner})
+        nodes = await self._opened([found])
+        return _answer({"customer": nodes[0]})
+
+    async def protected_list(self, request: Request) -> Response:
+        """W2, W3."""
+        first = orjson.loads(await request.body())["variables"]["first"]
+        cursor = self.customers.find({"owner": self.owner}, sort=[("_id", -1)], limit=first + 1, batch_size=first + 2)
+        found = await cursor.to_list(None)
+        nodes = await self._opened(found[:first])
+        return self._page([*nodes, *found[first:]], first)
+
+    async def _opened(self, documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        missing = [document["_id"] for document in documents if document["_id"] not in self.known]
+        if missing:
+            async for stored in self.keys.find({"_id": {"$in": missing}}):
+                self.known[stored["_id"]] = {
+                    item["version"]: self._key(stored["_id"], item) for item in stored["versions"]
+                }
+        nodes = [self._node(document) for document in documents]
+        shown = {document["_id"]: ["CONTACT"] for document in documents}
+        await self.entries.commit(self._entry("record.read", list(shown), {"details": {"shown": shown}}))
+        return nodes
+
+    def _key(self, owner: str, item: Mapping[str, Any]) -> DataKey:
+        context = f"data-key/{owner}/{item['version']}".encode()
+        return DataKey(owner, item["version"], self.keyring.unwrap(bytes(item["wrapped"]), context=context))
+
+    def _node(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        customer, sealed = document["_id"], document["sealed"]
+        keys = self.known[customer]
+        name, contact, identity = (
+            orjson.loads(
+                open_sealed(
+                    keys.__getitem__,
+                    lambda _, section=section: Binding("customers", customer, section, FIELDS[section]),  # type: ignore[misc]
+                    sealed[section],
+                )
+            )
+            for section in CLASSES
+        )
+        born = identity["date_of_birth"]
+        return {
+            "id": customer,
+            "kind": document["kind"],
+            "relation": document["relation"],
+            "name": name["name"],
+            "dateOfBirth": f"{born[:4]}-**-**",
+            "identityNumbers": [
+                {
+                    "kind": item["kind"],
+                    "value": f"{item['value'][:1]}{'*' * (len(item['value']) - 2)}{item['value'][-1:]}",
+                }
+                for item in identity["identity_numbers"]
+            ],
+            "channels": [{"kind": item["kind"], "value": item["value"]} for item in contact["channels"]],
+            "addresses": [{"text": item["text"]} for item in contact["addresses"]],
+            "contacts": [
+                {"title": one["title"], "name": two["name"], "phone": three["phone"], "email": three["email"]}
+                for one, two, three in zip(document["contacts"], name["contacts"], contact["contacts"], strict=True)
+            ],
+            "tags": document["tags"],
+            "version": document["version"],
+            "createdAt": document["created_at"],
+            "createdBy": document["created_by"],
+            "updatedAt": document["updated_at"],
+        }
+
+    def _entry(self, action: str, records: list[str], more: Mapping[str, Any]) -> dict[str, Any]:
+        entry, at = new_id("jrn"), now()
+        body = {
+            "id": entry,
+            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "actor": self.owner,
+            "action": action,
+            "request": new_id("req"),
+            "source": "127.0.0.1",
+            **more,
+        }
+        facets = {"actor": self.owner, "action": action, "records": records, "at": at}
+        # Sorted keys, ASCII names, whole numbers: the canonical bytes of RFC 8785.
+        return {"_id": entry, "entry": Binary(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)), "facets": facets}
+
+    async def _insert_entries(self, documents: Sequence[dict[str, Any]]) -> None:
+        await self.journal.insert_many(documents)
+
+    async def protected_create(self, request: Request) -> Response:
+        """W4: normal forms are taken as given; everything that is stored is stored as the product stores it."""
+        values = orjson.loads(await request.body())["variables"]["input"]
+        customer, at, material = new_id("cus"), now(), os.urandom(32)
+        wrapped = Binary(self.keyring.wrap(material, context=f"data-key/{customer}/1".encode()))
+        key = {"_id": customer, "versions": [{"version": 1, "wrapped": wrapped, "created_at": at}]}
+        document = self._sealed(customer, values, at, DataKey(customer, 1, material))
+        digest = hashlib.sha256()
+        for name in sorted(document["sealed"]):
+            sealed = document["sealed"][name]
+            digest.update(f"{name}:{len(sealed)}:".encode())
+            digest.update(sealed)
+        record = {"id": customer, "version": 1, "hash": digest.hexdigest(), "former": None, "changed": []}
+        entry = self._entry("customer.create", [customer], {"records": [record]})
+        entry["progress"] = {"todo": True, "index": [customer]}
+        async with (
+            self.client.start_session() as session,
+            await session.start_transaction(
+                read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority")
+            ),
+        ):
+            await self.keys.insert_one(key, session=session)
+            await self.customers.insert_one(document, session=session)
+            await self.journal.insert_one(entry, session=session)
+        return self._created(customer, values["name"])
+
+    def _sealed(self, customer: str, values: dict[str, Any], at: datetime, key: DataKey) -> dict[str, Any]:
+        contacts = values["contacts"]
+        channels = [{**item, "label": None} for item in values["channels"]]
+        channels[0]["value"] = f"+86{channels[0]['value']}"
+        sections = {
+            "NAME": {"name": values["name"], "contacts": [{"name": item["name"]} for item in contacts]},
+            "CONTACT": {
+                "channels": channels,
+                "addresses": [{"label": None, **item} for item in values["addresses"]],
+                "contacts": [{"phone": f"+86{item['phone']}", "email": item["email"]} for item in contacts],
+            },
+            "IDENTITY": {
+                "date_of_birth": values["dateOfBirth"],
+                "identity_numbers": [
+                    {**item, "verified": True, "verified_by": self.owner, "verified_at": at}
+                    for item in values["identityNumbers"]
+                ],
+            },
+        }
+        number = values["identityNumbers"][0]["value"]
+        blind = {
+            "phone": [channels[0]["value"], *(f"+86{item['phone']}" for item in contacts)],
+            "email": [channels[1]["value"], *(item["email"] for item in contacts)],
+            "id_number": [number],
+        }
+        return {
+            "_id": customer,
+            "kind": values["kind"],
+            "relation": values["relation"],
+            "contacts": [{"title": item["title"]} for item in contacts],
+            "tags": values["tags"],
+            "attributes": {item["key"]: item["value"] for item in values["attributes"]},
+            "template": "bare",
+            "owner": self.owner,
+            "department": "bare",
+            "agents": [],
+            "case_departments": [],
+            "departments": ["bare"],
+            "version": 1,
+            "search_version": 1,
+            "created_at": at,
+            "created_by": self.owner,
+            "updated_at": at,
+            "updated_by": self.owner,
+            "blind": {name: [Binary(self.blind.token(name, item)) for item in items] for name, items in blind.items()},
+            "unique": [Binary(self.blind.token("unique/id_number", number))],
+            "sealed": {
+                name: Binary(seal(key, Binding("customers", customer, name, FIELDS[name]), 1, orjson.dumps(section)))
+                for name, section in sections.items()
+            },
+        }
+
+
+def create_app() -> Starlette:
+    """From the environment that `world` sets."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(os.environ["BENCH_MONGO_URL"], maxPoolSize=64)
+    database = client.get_database(os.environ["BENCH_DATABASE"], codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
+    bare = Bare(database, os.environ["BENCH_OWNER"], Keyring.load(Path(os.environ["BENCH_KEYRING"])))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
+        yield
+        await client.close()
+
+    routes = [
+        Route("/ready", bare.ready),
+        Route("/plain/W1", bare.plain_get, methods=["POST"]),
+        Route("/plain/W2", bare.plain_list, methods=["POST"]),
+        Route("/plain/W3", bare.plain_list, methods=["POST"]),
+        Route("/plain/W4", bare.plain_create, methods=["POST"]),
+        Route("/protected/W1", bare.protected_get, methods=["POST"]),
+        Route("/protected/W2", bare.protected_list, methods=["POST"]),
+        Route("/protected/W3", bare.protected_list, methods=["POST"]),
+        Route("/protected/W4", bare.protected_create, methods=["POST"]),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        create_app(),
+        host="127.0.0.1",
+        port=int(os.environ["BENCH_PORT"]),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
