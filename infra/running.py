@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -12,7 +13,7 @@ RUNNING = "running.json"
 _SECRET = frozenset({"mongo_url", "s3_access_key", "s3_secret_key"})
 
 
-def write_running(data_dir: Path, environment: dict[str, str]) -> None:
+def write_running(data_dir: Path, environment: Mapping[str, str | int]) -> None:
     """Keys are names of settings."""
     path = data_dir / RUNNING
     path.unlink(missing_ok=True)
@@ -20,10 +21,10 @@ def write_running(data_dir: Path, environment: dict[str, str]) -> None:
         json.dump(environment, file)
 
 
-def running_environment(data_dir: Path) -> dict[str, SecretStr | str]:
+def running_environment(data_dir: Path) -> dict[str, SecretStr | str | int]:
     """What was written; empty when nothing runs here."""
     try:
-        found: dict[str, str] = json.loads((data_dir / RUNNING).read_text("utf-8"))
+        found: dict[str, str | int] = json.loads((data_dir / RUNNING).read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    return {name: SecretStr(value) if name in _SECRET else value for name, value in found.items()}
+    return {name: SecretStr(str(value)) if name in _SECRET else value for name, value in found.items()}

@@ -110,7 +110,7 @@ def _completed(settings: Settings, endpoints: Endpoints) -> Settings:
             "s3_access_key": endpoints.s3_access_key,
             "s3_secret_key": endpoints.s3_secret_key,
         }
-    write_running(settings.data_dir, found)
+    write_running(settings.data_dir, {**found, "port": settings.port})
     secret = {"mongo_url", "s3_access_key", "s3_secret_key"}
     values = {name: SecretStr(value) if name in secret else value for name, value in found.items()}
     return settings.model_copy(update=values)

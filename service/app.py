@@ -140,7 +140,9 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     if settings.search_url is not None:
         engine = ElasticIndex(settings.search_url.get_secret_value(), prefix=settings.database)
     else:
-        engine = EmbeddedIndex(settings.data_dir / "index", writer=writes_index)
+        index = settings.data_dir / "index"
+        index.mkdir(parents=True, exist_ok=True, mode=0o700)  # the index holds words of narratives
+        engine = EmbeddedIndex(index, writer=writes_index)
     keyring = load_keyring(settings)
     epoch = Epoch(database)
     journal, jobs = Journal(database), Jobs(database)

@@ -54,12 +54,8 @@ def settings_of_running() -> Settings:
     from infra.running import running_environment  # noqa: PLC0415 - only the command line knows infra
 
     settings = Settings()
-    if settings.mongo_url is None or settings.s3_endpoint is None:
-        for name, value in running_environment(settings.data_dir).items():
-            if getattr(settings, name) is None:
-                setattr(settings, name, value)
-        settings = Settings.model_validate(settings.model_dump())
-    return settings
+    found = running_environment(settings.data_dir)
+    return settings.model_copy(update={k: v for k, v in found.items() if k not in settings.model_fields_set})
 
 
 @cli.command()

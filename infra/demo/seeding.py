@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infra.demo.content import SEED, Content, make_content
+from infra.demo.drawing import Drawn, drawing
 from infra.demo.model import (
     Archive,
     Assign,
@@ -108,14 +108,8 @@ async def seed_demo(
         f"Loading demo data: {len(content.people)} people, {len(content.customers)} customers, "
         f"{len(content.case_lives)} cases, {len(content.scans)} scans."
     )
-    with ThreadPoolExecutor(1, thread_name_prefix="scans") as artist:
-        # Drawn while people and customers are entered, one at a time: a photographed page takes half a second.
-        drawn = {scan.key: artist.submit(scan.draw) for scan in content.scans}
-        try:
-            accounts = await _Seeding(system, content, drawn, report).run()
-        except BaseException:
-            artist.shutdown(wait=False, cancel_futures=True)
-            raise
+    async with drawing(SEED, scale, (scan.key for scan in content.scans)) as drawn:
+        accounts = await _Seeding(system, content, drawn, report).run()
     if accounts_file is not None:
         _write_accounts(accounts_file, system.settings.url, accounts)
     await markers.update_one({"_id": MARKER}, {"$set": {"state": "DONE"}})
@@ -157,7 +151,7 @@ class _Case:
 class _Seeding:
     """One load: the people first, then the customers, the objections in the order of their raising, the rest."""
 
-    def __init__(self, system: System, content: Content, drawn: Mapping[str, Future[bytes]], report: Report) -> None:
+    def __init__(self, system: System, content: Content, drawn: Drawn, report: Report) -> None:
         """`drawn` is the scans' bytes by key, as they are finished."""
         self._system = system
         self._content = content
@@ -331,7 +325,7 @@ class _Seeding:
     async def _file(self, step: AttachScan, case: _Case) -> None:
         """Drawn first, so that nothing is announced whose bytes are late."""
         scan = self._content.scan(step.scan)
-        body = await asyncio.wrap_future(self._drawn[scan.key])
+        body = await self._drawn[scan.key]
         room = self._system.evidence
         view = await room.create(self._caller(step.by), _announced(scan, body, case.id))
         priority = _FIRST_READ if scan.key == TOUR_SCAN else _READ_LATER

@@ -28,6 +28,9 @@ ROLES = ["readWriteAnyDatabase", "dbAdminAnyDatabase", "clusterMonitor"]
 OPLOG_MEGABYTES = 1024
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+# A killed API leaves its open transactions, and what they lock, until this ends them (60 by default). Ours take
+# milliseconds.
+TRANSACTION_SECONDS = 15
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ALREADY_INITIALIZED = 13, 18, 23
 
 
@@ -67,6 +70,7 @@ class Mongod:
             "--wiredTigerCacheSizeGB", str(self._cache),
             "--oplogSize", str(OPLOG_MEGABYTES),
             "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=500",
+            "--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_SECONDS}",
         ]  # fmt: skip
         self.process.start(command, cwd=self._data / "mongo")
 

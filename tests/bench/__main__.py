@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tests.bench import loader, requests, workloads
+from tests.bench import indexing, loader, requests, uploads, workloads
 from tests.bench.world import World, running_world
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -39,6 +39,14 @@ def main() -> int:
             result["fill_per_second"] = round(customers / world.fill_seconds, 1)
             result |= requests.measure(world, seconds, _say)
             result["versions"] = _versions(world)
+            _say("Uploading 32 MiB through the API, and by a plain S3 PUT …")
+            result["upload"] = uploads.measure(world, 2 if options.quick else 3)
+            _say(f"  {result['upload']}")
+        sizes, asked = ((2_000, 5_000), 100) if options.quick else ((10_000, 50_000), 300)
+        _say("Indexing cases (documents come from a generator) and searching …")
+        found = indexing.measure(Path(directory), sizes, asked, _say)
+        result["index"] = {"documents": found["documents"], "engines": found["engines"], **found["index"]}
+        result["search"] = found["search"]
     result["machine"]["load_average_after"] = [round(value, 2) for value in os.getloadavg()]
     _print(result)
     out = options.out or (None if options.quick else LATEST)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,6 +29,7 @@ def measure(world: World, seconds: float, say: Callable[[str], None]) -> dict[st
     """Rates (requests/s), latencies (ms), bytes of one answer, and entries per answered read, by server."""
     loads: dict[str, dict[str, Load]] = {server: {} for server in SERVERS}
     sizes: dict[str, dict[str, int]] = {server: {} for server in SERVERS}
+    processor: dict[str, dict[str, dict[str, float]]] = {server: {} for server in SERVERS}
     recorded: dict[str, dict[str, float]] = {}
     reserve = round(_CREATES_PER_SECOND * (seconds + WARM_UP))
     for workload in workloads.WORKLOADS:
@@ -37,14 +40,18 @@ def measure(world: World, seconds: float, say: Callable[[str], None]) -> dict[st
                 bodies = workloads.read_bodies(workload, world.ids)
             sizes[server][workload] = _checked(world, server, workload, bodies[0])
             before = world.counts()
-            loads[server][workload] = load = _load(world, server, workload, bodies[1:] or bodies, seconds)
+            load, used = _load(world, server, workload, bodies[1:] or bodies, seconds)
             after = world.counts()
+            loads[server][workload] = load
+            processor[server][workload] = used
             done = (after[0] - before[0], after[1] - before[1])
             if server != "plain":
-                recorded.setdefault(server, {})[workload] = round(done[workload in workloads.READS] / max(1, load.requests), 3)
+                recorded.setdefault(server, {})[workload] = round(
+                    done[workload in workloads.READS] / max(1, load.requests), 3
+                )
             say(
                 f"  {workload} {NAMES[server]:<34} {load.rate:8,.0f}/s   p50 {load.p50:7.2f} ms   "
-                f"p99 {load.p99:7.2f} ms   {sizes[server][workload]:7,} bytes   {load.failed} failed"
+                f"p99 {load.p99:7.2f} ms   {sizes[server][workload]:7,} bytes   {load.failed} failed   CPU {used}"
             )
     return {
         "ratios": _ratios(loads, "plain"),
@@ -57,7 +64,20 @@ def measure(world: World, seconds: float, say: Callable[[str], None]) -> dict[st
         "failed": {s: {w: load.failed for w, load in of.items()} for s, of in loads.items()},
         "bytes": sizes,
         "stored_per_request": recorded,
+        "processor_ms_per_request": processor,
     }
+
+
+def processor_seconds(pid: int) -> float:
+    """CPU time that a process has used so far, user and system (proc(5)); 0 where there is no /proc.
+
+    What a request costs says more than a rate does when the machine is shared.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _ratios(loads: dict[str, dict[str, Load]], other: str) -> dict[str, float]:
@@ -74,12 +94,12 @@ def _checked(world: World, server: str, workload: str, body: bytes) -> int:
         httpx.get(f"{world.bare_url}/ready", params={"cursor": world.cursor_length})
     headers = {"content-type": "application/json", **(world.sign_in() if server == "product" else {})}
     answer = httpx.post(_address(world, server, workload), content=body, headers=headers, timeout=30)
-    found = orjson.loads(answer.content) if answer.status_code == 200 else {"errors": answer.text[:500]}
+    found: dict[str, Any] = orjson.loads(answer.content) if answer.status_code == 200 else {"errors": answer.text[:500]}
     if "errors" in found:
         raise NotTheSameWork(f"{NAMES[server]}, {workload}: {found['errors']}")
     data = found["data"]
     if workload == "W4":
-        nodes = []
+        nodes: list[dict[str, Any]] = []
         if data["createCustomer"]["userErrors"]:
             raise NotTheSameWork(f"{NAMES[server]}, W4: {data['createCustomer']['userErrors']}")
     else:
@@ -96,10 +116,16 @@ def _checked(world: World, server: str, workload: str, body: bytes) -> int:
     return len(answer.content)
 
 
-def _load(world: World, server: str, workload: str, bodies: list[bytes], seconds: float) -> Load:
+def _load(
+    world: World, server: str, workload: str, bodies: list[bytes], seconds: float
+) -> tuple[Load, dict[str, float]]:
     address, shuffled = _address(world, server, workload), workload != "W4"
     early = round(len(bodies) * WARM_UP / (seconds + WARM_UP)) if workload == "W4" else 0
     headers = world.sign_in() if server == "product" else {}
     options: dict[str, Any] = {"shuffled": shuffled, "scratch": world.scratch}
     loader.run(address, bodies[:early] or bodies, headers, seconds=WARM_UP, **options)
-    return loader.run(address, bodies[early:], headers, seconds=seconds, **options)
+    pids = {"server": world.pid("product" if server == "product" else "bare"), "mongod": world.pid("mongod")}
+    before = {part: processor_seconds(pid) for part, pid in pids.items()}
+    load = loader.run(address, bodies[early:], headers, seconds=seconds, **options)
+    used = {part: (processor_seconds(pid) - before[part]) * 1e3 / max(1, load.requests) for part, pid in pids.items()}
+    return load, {part: round(milliseconds, 3) for part, milliseconds in used.items()}

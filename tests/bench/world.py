@@ -49,12 +49,17 @@ class World:
     versions: dict[str, str]
     fill_seconds: float
     scratch: Path
+    pids: dict[str, int]
     cursor_length: int = 64
 
     @property
     def settings(self) -> Settings:
         """The system's."""
         return self.company.settings
+
+    def pid(self, part: str) -> int:
+        """Process id of `product`, `bare` or `mongod`."""
+        return self.pids[part]
 
     def sign_in(self) -> dict[str, str]:
         """Fresh headers of the bench actor: a token lives ten minutes."""
@@ -130,7 +135,7 @@ def _plain(node: dict[str, Any], owner: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _bare(settings: Settings, owner: str, port: int) -> Iterator[None]:
+def _bare(settings: Settings, owner: str, port: int) -> Iterator[int]:
     assert settings.mongo_url is not None
     environment = {
         **os.environ,
@@ -150,7 +155,7 @@ def _bare(settings: Settings, owner: str, port: int) -> Iterator[None]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("the bare servers did not start")
             time.sleep(0.1)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(20)
@@ -180,9 +185,10 @@ def running_world(directory: Path, customers: int, driver: Any) -> Iterator[Worl
         try:
             company.start("serve")
             company.wait_until_ready()
-            world = World(company, ids, f"http://127.0.0.1:{port}", servers.versions(), took, scratch)
+            pids = {**servers.pids(), "product": company.processes["serve"].pid}
+            world = World(company, ids, f"http://127.0.0.1:{port}", servers.versions(), took, scratch, pids)
             _plain_copy(world)
-            with _bare(settings, users[MANAGER], port):
+            with _bare(settings, users[MANAGER], port) as pids["bare"]:
                 yield world
         finally:
             company.stop()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import secrets
 import stat
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +21,8 @@ import pytest_asyncio
 from PIL import Image
 from pydantic import SecretStr
 
-from infra.demo import REFERENCE, SEED, TOUR_SCAN, Scan, make_content
+from infra.demo import REFERENCE, SEED, TOUR_SCAN, make_content, seeding
+from infra.demo.drawing import DrawingFailed, Drawn, drawing
 from infra.demo.seeding import MARKER, MARKERS, SeedReport, seed_demo
 from infra.local import Endpoints
 from service.access.policy import Role
@@ -56,16 +59,17 @@ class Loaded:
 Opening = Callable[[], Awaitable[Loaded]]
 
 
-def photographed(scan: Scan) -> bytes:
-    """A small picture in a photograph's place: how scans are drawn is the content's test."""
-    if scan.media_type == "application/pdf":
-        return drawn(scan)
-    page = io.BytesIO()
-    Image.new("L", (32, 32), int(scan.key[-2:])).save(page, "JPEG")
-    return page.getvalue()
-
-
-drawn = Scan.draw
+@asynccontextmanager
+async def small(seed: int, scale: float, keys: Iterable[str]) -> AsyncIterator[Drawn]:
+    """Small files in the scans' place: how they are drawn is another test's."""
+    drawn: dict[str, asyncio.Future[bytes]] = {}
+    for scan in make_content(seed, scale).scans:
+        page, format = io.BytesIO(), "PDF" if scan.media_type == "application/pdf" else "JPEG"
+        Image.new("L", (32, 32), int(scan.key[-2:])).save(page, format)
+        drawn[scan.key] = asyncio.get_running_loop().create_future()
+        drawn[scan.key].set_result(page.getvalue())
+    assert list(keys) == list(drawn)
+    yield drawn
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -93,7 +97,7 @@ async def opening(
         return Loaded(system, settings.data_dir / "demo.json")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Scan, "draw", photographed)
+        patched.setattr(seeding, "drawing", small)
         yield opened
     for system in systems:
         await system.database.drop()
@@ -230,3 +234,16 @@ async def test_given_a_load_that_was_cut_short_then_the_next_one_says_what_to_do
     assert (await loaded.load()).state == "UNFINISHED"
     assert "make reset" in loaded.told[-1]
     assert await loaded.every("cases") == cases
+
+
+async def test_scans_are_drawn_by_a_process_of_their_own_to_the_same_bytes() -> None:
+    content = make_content(scale=SCALE)
+    async with drawing(SEED, SCALE, (scan.key for scan in content.scans)) as drawn:
+        first = await drawn[TOUR_SCAN]
+    assert first == content.scan(TOUR_SCAN).draw()
+
+
+async def test_given_a_drawing_process_that_dies_then_whoever_waits_for_a_scan_is_told() -> None:
+    async with drawing(SEED, float("nan"), [TOUR_SCAN]) as drawn:
+        with pytest.raises(DrawingFailed):
+            await asyncio.wait_for(drawn[TOUR_SCAN], timeout=60)
