@@ -20,7 +20,7 @@ from types import FrameType
 from pydantic import SecretStr
 from rich.console import Console
 
-from infra.local import Endpoints, LocalServers, LocalServersError, PortInUse, Ports
+from infra.local import Endpoints, LocalServers, LocalServersError, Ports
 from infra.local.ports import is_free
 from infra.running import RUNNING, write_running
 from service.app import System, open_system
@@ -64,10 +64,10 @@ def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
             mongo=own_mongo,
             objects=own_objects,
         )
-        if not is_free(settings.port):
-            raise PortInUse(
-                f"Port {settings.port}, where the API should listen, is in use. "
-                f"Stop what uses it, or choose another: ANJUAN_PORT={settings.port + 1} make up"
+        if servers.directory.holder() is None and not is_free(settings.port):
+            raise LocalServersError(
+                f"Port {settings.port}, where the API should listen, is in use by another program. "
+                f"Stop that program, or choose another port: ANJUAN_PORT={settings.port + 1} make up"
             )
         complete = _completed(settings, servers.start())
         _prepare(complete, demo=demo, scale=scale)

@@ -15,7 +15,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.access.declared import Sensitivity
 from service.clock import new_id, now
-from service.crypto import Binding, BlindIndex, DataKey, Keyring, open_sealed, seal
-from service.customers.model import SHAPE
+from service.crypto import Binding, DataKey, Keyring, open_sealed
 from service.storage.grouping import GroupCommit
+from tests.bench.sealing import CLASSES, FIELDS, File, Sealer
 
-CLASSES = ("NAME", "CONTACT", "IDENTITY")
-FIELDS = {name: SHAPE.sections[Sensitivity(name)] for name in CLASSES}
 JSON = {"content-type": "application/json"}
 _CURSOR = 64
 """Characters that fill in for a cursor, until `/ready` is told how long the product's are."""
@@ -50,16 +47,16 @@ def _answer(data: Any) -> Response:
 class Bare:
     """The database, and what both servers share."""
 
-    def __init__(self, database: Any, owner: str, keyring: Keyring) -> None:
+    def __init__(self, database: Any, file: File, keyring: Keyring) -> None:
         options = {"read_concern": ReadConcern("majority"), "write_concern": WriteConcern("majority")}
         self.client = database.client
         self.plain = database.get_collection("plain_customers", **options)
         self.customers = database.get_collection("customers", **options)
         self.keys = database.get_collection("keys", **options)
         self.journal = database.get_collection("journal", **options)
-        self.owner = owner
+        self.owner = file.owner
         self.keyring = keyring
-        self.blind = BlindIndex(keyring.secret)
+        self.sealer = Sealer(keyring, file)
         self.cursor = "c" * _CURSOR
         self.known: dict[str, dict[int, DataKey]] = {}
         self.entries: GroupCommit[dict[str, Any]] = GroupCommit(self._insert_entries)
@@ -194,13 +191,10 @@ class Bare:
         await self.journal.insert_many(documents)
 
     async def protected_create(self, request: Request) -> Response:
-        """W4: normal forms are taken as given; everything that is stored is stored as the product stores it."""
+        """W4: everything that the product stores, stored as it stores it."""
         values = orjson.loads(await request.body())["variables"]["input"]
-        customer, at, material = new_id("cus"), now(), os.urandom(32)
-        wrapped = Binary(self.keyring.wrap(material, context=f"data-key/{customer}/1".encode()))
-        key = {"_id": customer, "versions": [{"version": 1, "wrapped": wrapped, "created_at": at}]}
-        document = self._sealed(customer, values, at, DataKey(customer, 1, material))
-        digest = hashlib.sha256()
+        key, document = self.sealer.sealed(values)
+        customer, digest = document["_id"], hashlib.sha256()
         for name in sorted(document["sealed"]):
             sealed = document["sealed"][name]
             digest.update(f"{name}:{len(sealed)}:".encode())
@@ -219,64 +213,12 @@ class Bare:
             await self.journal.insert_one(entry, session=session)
         return self._created(customer, values["name"])
 
-    def _sealed(self, customer: str, values: dict[str, Any], at: datetime, key: DataKey) -> dict[str, Any]:
-        contacts = values["contacts"]
-        channels = [{**item, "label": None} for item in values["channels"]]
-        channels[0]["value"] = f"+86{channels[0]['value']}"
-        sections = {
-            "NAME": {"name": values["name"], "contacts": [{"name": item["name"]} for item in contacts]},
-            "CONTACT": {
-                "channels": channels,
-                "addresses": [{"label": None, **item} for item in values["addresses"]],
-                "contacts": [{"phone": f"+86{item['phone']}", "email": item["email"]} for item in contacts],
-            },
-            "IDENTITY": {
-                "date_of_birth": values["dateOfBirth"],
-                "identity_numbers": [
-                    {**item, "verified": True, "verified_by": self.owner, "verified_at": at}
-                    for item in values["identityNumbers"]
-                ],
-            },
-        }
-        number = values["identityNumbers"][0]["value"]
-        blind = {
-            "phone": [channels[0]["value"], *(f"+86{item['phone']}" for item in contacts)],
-            "email": [channels[1]["value"], *(item["email"] for item in contacts)],
-            "id_number": [number],
-        }
-        return {
-            "_id": customer,
-            "kind": values["kind"],
-            "relation": values["relation"],
-            "contacts": [{"title": item["title"]} for item in contacts],
-            "tags": values["tags"],
-            "attributes": {item["key"]: item["value"] for item in values["attributes"]},
-            "template": "bare",
-            "owner": self.owner,
-            "department": "bare",
-            "agents": [],
-            "case_departments": [],
-            "departments": ["bare"],
-            "version": 1,
-            "search_version": 1,
-            "created_at": at,
-            "created_by": self.owner,
-            "updated_at": at,
-            "updated_by": self.owner,
-            "blind": {name: [Binary(self.blind.token(name, item)) for item in items] for name, items in blind.items()},
-            "unique": [Binary(self.blind.token("unique/id_number", number))],
-            "sealed": {
-                name: Binary(seal(key, Binding("customers", customer, name, FIELDS[name]), 1, orjson.dumps(section)))
-                for name, section in sections.items()
-            },
-        }
-
 
 def create_app() -> Starlette:
     """From the environment that `world` sets."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(os.environ["BENCH_MONGO_URL"], maxPoolSize=64)
     database = client.get_database(os.environ["BENCH_DATABASE"], codec_options=CodecOptions(tz_aware=True, tzinfo=UTC))
-    bare = Bare(database, os.environ["BENCH_OWNER"], Keyring.load(Path(os.environ["BENCH_KEYRING"])))
+    bare = Bare(database, File(*os.environ["BENCH_FILE"].split(" ")), Keyring.load(Path(os.environ["BENCH_KEYRING"])))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

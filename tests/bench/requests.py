@@ -80,8 +80,13 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _ratios(loads: dict[str, dict[str, Load]], other: str) -> dict[str, float]:
-    return {w: round(loads["product"][w].rate / loads[other][w].rate, 3) for w in workloads.WORKLOADS}
+def _ratios(loads: dict[str, dict[str, Load]], other: str) -> dict[str, float | None]:
+    """None where the other server answered nothing in the time given."""
+    found = {}
+    for workload in workloads.WORKLOADS:
+        rate = loads[other][workload].rate
+        found[workload] = round(loads["product"][workload].rate / rate, 3) if rate else None
+    return found
 
 
 def _address(world: World, server: str, workload: str) -> str:

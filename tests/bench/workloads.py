@@ -56,11 +56,11 @@ def read_bodies(workload: str, ids: Sequence[str]) -> list[bytes]:
 
 def create_bodies(start: int, count: int) -> list[bytes]:
     """W4: `createCustomer` for the invented people `start` … `start + count - 1`."""
-    return [body(CREATE, {"input": _camel(person(index))}) for index in range(start, start + count)]
+    return [body(CREATE, {"input": person(index)}) for index in range(start, start + count)]
 
 
 def person(index: int) -> dict[str, Any]:
-    """The index-th invented customer as `Customers.create` takes it; identity numbers differ below 360,000."""
+    """The index-th invented customer as a `CreateCustomerInput`; identity numbers differ below 360,000."""
     dice = Dice(4_711, "bench", index)
     county, day = divmod(index, _DAYS)
     born = date(1940, 1, 1) + timedelta(days=day)
@@ -77,8 +77,8 @@ def person(index: int) -> dict[str, Any]:
         "kind": "PERSON",
         "relation": "CUSTOMER",
         "name": person_name(dice)[0],
-        "date_of_birth": born.isoformat(),
-        "identity_numbers": [{"kind": "ID_CARD", "value": numbers.id_card(_COUNTIES[county], born)}],
+        "dateOfBirth": born.isoformat(),
+        "identityNumbers": [{"kind": "ID_CARD", "value": numbers.id_card(_COUNTIES[county], born)}],
         "channels": [
             {"kind": "PHONE", "value": numbers.mobile_phone(index)},
             {"kind": "EMAIL", "value": f"user{index:06d}@example.com"},
@@ -88,16 +88,3 @@ def person(index: int) -> dict[str, Any]:
         "tags": ["老客户", "年框客户"],
         "attributes": [{"key": "industry", "value": "household"}],
     }
-
-
-def _camel(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_camel(item) for item in value]
-    if isinstance(value, dict):
-        return {_camel_word(name): _camel(item) for name, item in value.items()}
-    return value
-
-
-def _camel_word(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from time import gmtime
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ async def small(seed: int, scale: float, keys: Iterable[str]) -> AsyncIterator[D
     drawn: dict[str, asyncio.Future[bytes]] = {}
     for scan in make_content(seed, scale).scans:
         page, format = io.BytesIO(), "PDF" if scan.media_type == "application/pdf" else "JPEG"
-        Image.new("L", (32, 32), int(scan.key[-2:])).save(page, format)
+        Image.new("L", (32, 32), int(scan.key[-2:])).save(page, format, creationDate=gmtime(0), modDate=gmtime(0))
         drawn[scan.key] = asyncio.get_running_loop().create_future()
         drawn[scan.key].set_result(page.getvalue())
     assert list(keys) == list(drawn)
