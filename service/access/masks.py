@@ -42,7 +42,7 @@ def mask_id_number(value: str) -> str:
 
 
 def mask_address(value: str) -> str:
-    """江苏省苏州市工业园区星湖街328号 → 江苏省苏州市***: the first six characters at most, never all."""
+    """江苏省苏州市工业园区星湖街328号 → 江苏省苏州***: the first third, six characters at most."""
     return value[: min(6, len(value) // 3)] + "***"
 
 
