@@ -44,6 +44,7 @@ def main() -> int:
             result["fill_per_second"] = round(customers / world.fill_seconds, 1)
             result |= requests.measure(world, seconds, _say)
             result["versions"] = _versions(world)
+            _write(result, options)  # what was measured is kept, whatever happens to the rest
             _say("Uploading 32 MiB through the API, and by a plain S3 PUT …")
             result["upload"] = uploads.measure(world, 2 if options.quick else 3)
             _say(f"  {result['upload']}")
@@ -54,11 +55,15 @@ def main() -> int:
         result["search"] = found["search"]
     result["machine"]["load_average_after"] = [round(value, 2) for value in os.getloadavg()]
     _print(result)
+    _write(result, options)
+    return 0
+
+
+def _write(result: dict[str, Any], options: argparse.Namespace) -> None:
     out = options.out or (None if options.quick else LATEST)
     if out is not None:
         out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
         _say(f"Written: {out.name}")
-    return 0
 
 
 def _options() -> argparse.Namespace:

@@ -81,11 +81,11 @@ def processor_seconds(pid: int) -> float:
 
 
 def _ratios(loads: dict[str, dict[str, Load]], other: str) -> dict[str, float | None]:
-    """None where the other server answered nothing in the time given."""
+    """None where one of the two answered nothing in the time given."""
     found = {}
     for workload in workloads.WORKLOADS:
-        rate = loads[other][workload].rate
-        found[workload] = round(loads["product"][workload].rate / rate, 3) if rate else None
+        ours, theirs = loads["product"][workload].rate, loads[other][workload].rate
+        found[workload] = round(ours / theirs, 3) if ours and theirs else None
     return found
 
 
