@@ -46,9 +46,12 @@ class Keys:
 
     async def load(self, owners: Iterable[str]) -> None:
         """Makes the keys of these owners ready for opening. Raises CiphertextError, KeyringError."""
-        missing = {owner for owner in owners if owner not in self._known}
+        wanted = set(owners)
+        missing = wanted - self._known.keys()
         if not missing:
             return
+        for owner in wanted - missing:  # or what is asked for now would be the first to be forgotten below
+            self._known.move_to_end(owner)
         for document in await self._repository.of_owners(missing):
             owner = document["_id"]
             self._known[owner] = {
@@ -59,7 +62,7 @@ class Keys:
                 )
                 for item in document["versions"]
             }
-        while len(self._known) > REMEMBERED_MOST:
+        while len(self._known) > max(REMEMBERED_MOST, len(wanted)):
             self._known.popitem(last=False)
 
     def remember(self, key: DataKey) -> None:

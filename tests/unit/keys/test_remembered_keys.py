@@ -1,0 +1,45 @@
+"""Remembered data keys are bounded, and what one request asks for is never forgotten while it is served."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.crypto import Keyring
+from service.keys import service
+from service.keys.service import Keys
+from service.storage import Database
+from service.storage.epoch import Epoch
+
+
+@pytest.fixture
+def keyring(tmp_path) -> Keyring:
+    return Keyring.create(tmp_path / "keyring.json")
+
+
+async def given_owners(database: Database, keyring: Keyring, *owners: str) -> Keys:
+    keys = Keys(database, keyring, Epoch(database))
+    for owner in owners:
+        await database.transact(lambda unit, owner=owner: keys.create(unit, owner))
+    return keys
+
+
+async def test_a_page_of_known_and_unknown_customers_keeps_all_its_keys(database, keyring, monkeypatch):
+    monkeypatch.setattr(service, "REMEMBERED_MOST", 2)
+    keys = await given_owners(database, keyring, "first", "second", "third")
+    await keys.load(["first"])
+    await keys.load(["second"])
+
+    await keys.load(["first", "third"])
+
+    assert keys.versions("first")
+    assert keys.versions("third")
+    assert not keys.versions("second")
+
+
+async def test_a_page_larger_than_what_is_remembered_keeps_all_its_keys(database, keyring, monkeypatch):
+    monkeypatch.setattr(service, "REMEMBERED_MOST", 2)
+    keys = await given_owners(database, keyring, "first", "second", "third")
+
+    await keys.load(["first", "second", "third"])
+
+    assert all(keys.versions(owner) for owner in ("first", "second", "third"))
