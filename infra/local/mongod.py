@@ -30,7 +30,7 @@ START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 # A killed API leaves its open transactions, and what they lock, until this ends them (60 by default). Ours take
 # milliseconds.
-TRANSACTION_SECONDS = 15
+TRANSACTION_SECONDS = 10
 _UNAUTHORIZED, _AUTHENTICATION_FAILED, _ALREADY_INITIALIZED = 13, 18, 23
 
 
