@@ -133,7 +133,8 @@ def seed(
     from infra.demo.seeding import seed_demo  # noqa: PLC0415
 
     settings = settings_of_running()
-    _with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo))
+    accounts = settings.data_dir / "demo.json"
+    _with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo, accounts_file=accounts))
 
 
 @cli.command()
