@@ -39,16 +39,11 @@ def measure(world: World, seconds: float, say: Callable[[str], None]) -> dict[st
             else:
                 bodies = workloads.read_bodies(workload, world.ids)
             sizes[server][workload] = _checked(world, server, workload, bodies[0])
-            before = world.counts()
-            load, used = _load(world, server, workload, bodies[1:] or bodies, seconds)
-            after = world.counts()
+            load, used, stored = _load(world, server, workload, bodies[1:] or bodies, seconds)
             loads[server][workload] = load
             processor[server][workload] = used
-            done = (after[0] - before[0], after[1] - before[1])
             if server != "plain":
-                recorded.setdefault(server, {})[workload] = round(
-                    done[workload in workloads.READS] / max(1, load.requests), 3
-                )
+                recorded.setdefault(server, {})[workload] = round(stored / max(1, load.requests), 3)
             say(
                 f"  {workload} {NAMES[server]:<34} {load.rate:8,.0f}/s   p50 {load.p50:7.2f} ms   "
                 f"p99 {load.p99:7.2f} ms   {sizes[server][workload]:7,} bytes   {load.failed} failed   CPU {used}"
@@ -123,14 +118,20 @@ def _checked(world: World, server: str, workload: str, body: bytes) -> int:
 
 def _load(
     world: World, server: str, workload: str, bodies: list[bytes], seconds: float
-) -> tuple[Load, dict[str, float]]:
+) -> tuple[Load, dict[str, float], int]:
+    """The load, CPU milliseconds per request, and how many entries of reads (W4: customers) were stored by it;
+    the requests that were under way when it ended are stored but not counted.
+    """
     address, shuffled = _address(world, server, workload), workload != "W4"
     early = round(len(bodies) * WARM_UP / (seconds + WARM_UP)) if workload == "W4" else 0
     headers = world.sign_in() if server == "product" else {}
     options: dict[str, Any] = {"shuffled": shuffled, "scratch": world.scratch}
     loader.run(address, bodies[:early] or bodies, headers, seconds=WARM_UP, **options)
     pids = {"server": world.pid("product" if server == "product" else "bare"), "mongod": world.pid("mongod")}
+    counted = world.counts()
     before = {part: processor_seconds(pid) for part, pid in pids.items()}
     load = loader.run(address, bodies[early:], headers, seconds=seconds, **options)
     used = {part: (processor_seconds(pid) - before[part]) * 1e3 / max(1, load.requests) for part, pid in pids.items()}
-    return load, {part: round(milliseconds, 3) for part, milliseconds in used.items()}
+    place = int(workload in workloads.READS)
+    stored = world.counts()[place] - counted[place]
+    return load, {part: round(milliseconds, 3) for part, milliseconds in used.items()}, stored
