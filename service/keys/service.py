@@ -47,7 +47,7 @@ class Keys:
     async def load(self, owners: Iterable[str]) -> None:
         """Makes the keys of these owners ready for opening. Raises CiphertextError, KeyringError."""
         wanted = set(owners)
-        missing = wanted - self._known.keys()
+        missing = {owner for owner in wanted if owner not in self._known}  # never a walk over all that is known
         if not missing:
             return
         for owner in wanted - missing:  # or what is asked for now would be the first to be forgotten below
