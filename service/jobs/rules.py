@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 ATTEMPTS_MOST = 8
-LEASE = timedelta(seconds=300)
+LEASE = timedelta(seconds=60)
 
 
 def delay_after(attempt: int) -> timedelta | None:
