@@ -22,7 +22,6 @@ from schema.http.graphiql import graphiql_routes
 from schema.http.graphql import GraphQLRoute
 from schema.http.health import health_routes
 from schema.root import core
-from search.engines.elastic import ElasticIndex
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import Indexer
 from search.port import SearchEngine
@@ -138,6 +137,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     )
     engine: SearchEngine
     if settings.search_url is not None:
+        from search.engines.elastic import ElasticIndex  # noqa: PLC0415 - half of the start-up, for those who use it
+
         engine = ElasticIndex(settings.search_url.get_secret_value(), prefix=settings.database)
     else:
         index = settings.data_dir / "index"

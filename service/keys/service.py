@@ -32,7 +32,14 @@ class Keys:
         self._repository = KeyRepository(database)
         self._encryption = encryption
         self._known: OrderedDict[str, dict[int, DataKey]] = OrderedDict()
-        epoch.on_change(self._known.clear)
+        self._former: Mapping[str, dict[int, DataKey]] = {}
+        epoch.on_change(self._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """A new epoch: what is asked for from now on is read again. Requests under way, which loaded their keys
+        before, may finish with those; what they are still loading goes where they began, never into the new.
+        """
+        self._former, self._known = self._known, OrderedDict()
 
     async def create(self, unit: UnitOfWork, owner: str) -> DataKey:
         """Makes an owner's first data key; it exists once the unit of work commits."""
@@ -46,15 +53,16 @@ class Keys:
 
     async def load(self, owners: Iterable[str]) -> None:
         """Makes the keys of these owners ready for opening. Raises CiphertextError, KeyringError."""
-        wanted = set(owners)
-        missing = {owner for owner in wanted if owner not in self._known}  # never a walk over all that is known
+        known, wanted = self._known, set(owners)
+        missing = {owner for owner in wanted if owner not in known}  # never a walk over all that is known
         if not missing:
             return
         for owner in wanted - missing:  # or what is asked for now would be the first to be forgotten below
-            self._known.move_to_end(owner)
+            known.move_to_end(owner)
         for document in await self._repository.of_owners(missing):
             owner = document["_id"]
-            self._known[owner] = {
+            missing.discard(owner)
+            known[owner] = {
                 item["version"]: DataKey(
                     owner,
                     item["version"],
@@ -62,21 +70,27 @@ class Keys:
                 )
                 for item in document["versions"]
             }
-        while len(self._known) > max(REMEMBERED_MOST, len(wanted)):
-            self._known.popitem(last=False)
+        known.update({key: {} for key in missing})  # destroyed, or never made: nothing of an earlier epoch counts
+        while len(known) > max(REMEMBERED_MOST, len(wanted)):
+            known.popitem(last=False)
 
     def remember(self, key: DataKey) -> None:
         """A key that was just created and committed needs no reading."""
         self._known[key.owner_id] = {key.version: key}
+        if len(self._known) > REMEMBERED_MOST:
+            self._known.popitem(last=False)
 
     def current(self, owner: str) -> DataKey:
         """The newest loaded key of an owner. Raises KeyError."""
-        versions = self._known[owner]
+        versions = self.versions(owner)
+        if not versions:
+            raise KeyError(owner)
         return versions[max(versions)]
 
     def versions(self, owner: str) -> Mapping[int, DataKey]:
         """All loaded keys of an owner; empty when they were destroyed."""
-        return self._known.get(owner, {})
+        found = self._known.get(owner)
+        return found if found is not None else self._former.get(owner, {})
 
 
 def _context(owner: str, version: int) -> bytes:

@@ -26,6 +26,7 @@ class Policies:
         self._repository = PolicyRepository(database)
         self._journal = journal
         self._current: Policy | None = None
+        self._epoch = epoch
         epoch.on_change(self._forget)
 
     def _forget(self) -> None:
@@ -33,12 +34,16 @@ class Policies:
 
     async def current(self) -> Policy:
         """The policy in force. Raises LookupError when none was ever seeded (run `anjuan init`)."""
-        if self._current is None:
+        current = self._current
+        if current is None:
+            began = self._epoch.value
             document = await self._repository.newest()
             if document is None:
                 raise LookupError("no policy; run `anjuan init`")
-            self._current = read_policy(document)
-        return self._current
+            current = read_policy(document)
+            if self._epoch.value == began:  # what was read while the epoch rose is never remembered
+                self._current = current
+        return current
 
     async def seed(self) -> None:
         """Puts version 1 in force when there is none."""

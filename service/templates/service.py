@@ -27,15 +27,20 @@ class Templates:
         self._repository = TemplateRepository(database)
         self._journal = journal
         self._known: dict[str, Template] | None = None
+        self._epoch = epoch
         epoch.on_change(self._forget)
 
     def _forget(self) -> None:
         self._known = None
 
     async def _all(self) -> dict[str, Template]:
-        if self._known is None:
-            self._known = {template.id: template for template in await self._repository.every()}
-        return self._known
+        known = self._known
+        if known is None:
+            began = self._epoch.value
+            known = {template.id: template for template in await self._repository.every()}
+            if self._epoch.value == began:  # what was read while the epoch rose is never remembered
+                self._known = known
+        return known
 
     async def by_id(self, template_id: str) -> Template:
         """Raises KeyError."""

@@ -43,3 +43,22 @@ async def test_a_page_larger_than_what_is_remembered_keeps_all_its_keys(database
     await keys.load(["first", "second", "third"])
 
     assert all(keys.versions(owner) for owner in ("first", "second", "third"))
+
+
+async def test_a_new_epoch_forgets_a_destroyed_key_but_lets_a_request_under_way_finish(database, keyring):
+    epoch = Epoch(database)
+    keys = Keys(database, keyring, epoch)
+    await epoch.refresh()
+    await database.transact(lambda unit: keys.create(unit, "first"))
+    await keys.load(["first"])
+
+    async def destroy(unit):
+        await unit.collection("keys").delete_many({"_id": "first"})
+        await Epoch.raise_in(unit)
+
+    await database.transact(destroy)
+    await epoch.refresh()
+
+    assert keys.versions("first"), "a request that loaded its keys before may finish"
+    await keys.load(["first"])
+    assert not keys.versions("first"), "whoever asks from now on finds nothing"
