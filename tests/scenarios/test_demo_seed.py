@@ -140,7 +140,9 @@ async def test_given_the_same_seed_then_two_systems_hold_the_same_records(loaded
         here, there = await first.every(collection), await second.every(collection)
         assert here
         assert [document["_id"] for document in here] == [document["_id"] for document in there]
-    numbers = [{d["number"]: (d["_id"], d["state"], d["nodes"]) for d in await s.every("cases")} for s in (first, second)]
+    numbers = [
+        {d["number"]: (d["_id"], d["state"], d["nodes"]) for d in await s.every("cases")} for s in (first, second)
+    ]
     assert numbers[0] == numbers[1]
     records = await opened_records(first)
     assert len(records) > 500
@@ -171,7 +173,9 @@ async def test_the_loaded_demo_stands_as_its_stories_end(loaded: Loaded) -> None
             assert case["closed_at"] < case["archived_at"] < case["retain_until"]
             assert case["retain_until"].year == case["closed_at"].year + 3
     entries = await loaded.every("journal")
-    steps = [e["facets"] for e in entries if e["facets"]["action"].partition(".")[0] in ("case", "customer", "evidence")]
+    steps = [
+        e["facets"] for e in entries if e["facets"]["action"].partition(".")[0] in ("case", "customer", "evidence")
+    ]
     assert len(steps) > 500
     assert max(step["at"] for step in steps) <= REFERENCE
 
