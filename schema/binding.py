@@ -8,16 +8,19 @@ function. `schema/execution.py` compiles from the same bindings.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 import strawberry
 from graphql import (
     GraphQLEnumType,
+    GraphQLError,
     GraphQLField,
     GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
+    GraphQLScalarType,
     GraphQLSchema,
     get_named_type,
 )
@@ -71,6 +74,19 @@ def type_name_of(value: Any) -> str:
     return value.shape.model.__name__ if isinstance(value, View) else type(value).__name__
 
 
+def _moment(value: Any) -> datetime:
+    """An RFC 3339 date-time as UTC. One without its offset would mean another moment to everybody, and one
+    outside the years 1 to 9999 in UTC can't be stored.
+    """
+    try:
+        found = datetime.fromisoformat(value)
+        if found.utcoffset() is None:
+            raise ValueError
+        return found.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        raise GraphQLError("DateTime must be an RFC 3339 date-time with its offset.") from None
+
+
 def bind(schema: strawberry.Schema) -> GraphQLSchema:
     """Rebinds a Strawberry schema in place and returns its graphql-core schema."""
     core: GraphQLSchema = schema._schema  # noqa: SLF001 - the declared way to graphql-core (as_graphql)
@@ -81,6 +97,8 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
             kind.is_type_of = None
             for field_name, field in kind.fields.items():
                 _bind_field(field_name, field)
+        elif isinstance(kind, GraphQLScalarType) and kind.name == "DateTime":
+            kind.coerce_input_value = _moment  # type: ignore[method-assign]
         elif isinstance(kind, GraphQLInterfaceType):
             kind.resolve_type = lambda value, _info, _type: type_name_of(value)
         elif isinstance(kind, GraphQLInputObjectType):

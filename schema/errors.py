@@ -23,7 +23,8 @@ def presented(error: GraphQLError, context: Context) -> dict[str, Any]:
     """One error as the client gets it: message, locations, path, `extensions.code`."""
     original = error.original_error
     shown: dict[str, Any] = {}
-    if original is None:
+    # A scalar that refuses an input raises a GraphQLError of its own before anything runs: there is no path yet.
+    if original is None or (isinstance(original, GraphQLError) and error.path is None):
         code = "GRAPHQL_PARSE_FAILED" if isinstance(error, GraphQLSyntaxError) else "GRAPHQL_VALIDATION_FAILED"
         shown["message"] = error.message
         shown["extensions"] = {"code": code}
