@@ -142,7 +142,7 @@ def _asked(body: bytes) -> dict[str, Any]:
         raise Refused(Code.INVALID_QUERY, reason="not JSON") from None
     if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
         raise Refused(Code.INVALID_QUERY, reason="`query` is missing")
-    if not isinstance(asked.get("variables") or {}, dict):
+    if not isinstance(asked.get("variables"), dict | None):
         raise Refused(Code.INVALID_QUERY, reason="`variables` is no object")
     if not isinstance(asked.get("operationName") or "", str):
         raise Refused(Code.INVALID_QUERY, reason="`operationName` is no text")
