@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from service.access.actor import Caller
-from service.access.declared import Sensitivity
+from service.access.declared import Kind, Sensitivity
+from service.access.masks import is_mask
 from service.access.policy import Role
 from service.access.view import View
 from service.cases.history import NewEvent
@@ -241,7 +242,9 @@ class Cases(CaseRecords):
         if "disputed_amount" in values:
             text = values["disputed_amount"]
             stored["disputed_amount"] = amount(text) if text is not None else None
-            if text is not None and stored["disputed_amount"] is None:
+            if text is not None and is_mask(Kind.AMOUNT, text):
+                problems.add(Code.MASKED_VALUE, "disputedAmount")
+            elif text is not None and stored["disputed_amount"] is None:
                 problems.add(Code.WRONG_TYPE, "disputedAmount", expected="AMOUNT")
         attributes = check_attributes(
             template, values.get("attributes") or (), former.get("attributes") or {}, problems
