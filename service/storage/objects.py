@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.commonconfig import COMPLIANCE, ENABLED
-from minio.error import MinioException
+from minio.error import MinioException, S3Error
 from minio.retention import Retention as MinioRetention
 from minio.versioningconfig import VersioningConfig
 
@@ -122,9 +122,16 @@ class S3Objects:
 
     async def retention(self, stored: StoredObject) -> Retention | None:
         """The lock as it is now, or None."""
-        found = await self._run(
-            lambda: self._client.get_object_retention(self._bucket, stored.key, version_id=stored.version_id)
-        )
+
+        def ask() -> MinioRetention | None:
+            try:
+                return self._client.get_object_retention(self._bucket, stored.key, version_id=stored.version_id)
+            except S3Error as error:
+                if error.code == "ObjectLockConfigurationNotFoundError":  # SeaweedFS, for a version without a lock
+                    return None
+                raise
+
+        found = await self._run(ask)
         if found is None or found.retain_until_date is None:
             return None
         return Retention(str(found.mode), found.retain_until_date.astimezone(UTC))
