@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from service.access.declared import Level, Sensitivity
 from service.access.policy import Policy, Relation, Role, Row
@@ -41,6 +42,16 @@ class Reach:
     def is_nothing(self) -> bool:
         """Whether no row can be reached at all."""
         return not (self.every or self.owner or self.agent or self.department)
+
+    def rows(self, *, owner: str, agent: str, department: str) -> dict[str, Any]:
+        """The rows that are open, as a filter over the named fields of a collection. Nothing opens nothing."""
+        if self.every:
+            return {}
+        fields = ((owner, self.owner), (agent, self.agent), (department, self.department))
+        clauses: list[dict[str, Any]] = [{field: value} for field, value in fields if value]
+        if not clauses:
+            return {"_id": {"$in": []}}
+        return clauses[0] if len(clauses) == 1 else {"$or": clauses}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from service.access.actor import Reach
 from service.cases.model import CASES, COUNTERS, EVENTS
 from service.storage import Database, Index, UnitOfWork
+from service.storage.paging import page_query
 
 INDEXES = (
     Index(CASES, (("number", 1),), "cases_number", unique=True),
@@ -22,19 +23,8 @@ INDEXES = (
 
 
 def within(reach: Reach) -> dict[str, Any]:
-    """The rows that a reach opens, as a filter. Nothing opens nothing."""
-    if reach.every:
-        return {}
-    clauses: list[dict[str, Any]] = []
-    if reach.owner:
-        clauses.append({"owner": reach.owner})
-    if reach.agent:
-        clauses.append({"assignee": reach.agent})
-    if reach.department:
-        clauses.append({"department": reach.department})
-    if not clauses:
-        return {"_id": {"$in": []}}
-    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+    """The rows that a reach opens, as a filter."""
+    return reach.rows(owner="owner", agent="assignee", department="department")
 
 
 class CaseRepository:
@@ -74,20 +64,7 @@ class CaseRepository:
         limit: int,
     ) -> list[dict[str, Any]]:
         """A page by (`sort`, id); `after` is the last one seen."""
-        direction = -1 if descending else 1
-        beyond = "$lt" if descending else "$gt"
-        clauses: list[Mapping[str, Any]] = [within(reach), where]
-        if after is not None:
-            value, last = after
-            if sort == "_id":
-                clauses.append({"_id": {beyond: last}})
-            else:
-                clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
-        filled = [clause for clause in clauses if clause]
-        query = {"$and": filled} if filled else {}
-        order: Sequence[tuple[str, int]] = (
-            [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
-        )
+        query, order = page_query([within(reach), where], sort=sort, descending=descending, after=after)
         return await self._cases.find(query, sort=order, limit=limit)
 
     async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:

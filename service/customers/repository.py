@@ -8,6 +8,7 @@ from typing import Any
 from service.access.actor import Reach
 from service.customers.model import CUSTOMERS, DUPLICATES
 from service.storage import Database, Index, UnitOfWork
+from service.storage.paging import page_query
 
 INDEXES = (
     Index(CUSTOMERS, (("owner", 1), ("_id", -1)), "customers_owner"),
@@ -31,19 +32,8 @@ INDEXES = (
 
 
 def within(reach: Reach) -> dict[str, Any]:
-    """The rows that a reach opens, as a filter. Nothing opens nothing."""
-    if reach.every:
-        return {}
-    clauses: list[dict[str, Any]] = []
-    if reach.owner:
-        clauses.append({"owner": reach.owner})
-    if reach.agent:
-        clauses.append({"agents": reach.agent})
-    if reach.department:
-        clauses.append({"departments": reach.department})
-    if not clauses:
-        return {"_id": {"$in": []}}
-    return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+    """The rows that a reach opens, as a filter."""
+    return reach.rows(owner="owner", agent="agents", department="departments")
 
 
 class CustomerRepository:
@@ -71,20 +61,7 @@ class CustomerRepository:
         limit: int,
     ) -> list[dict[str, Any]]:
         """A page by (`sort`, id); `after` is the last one seen."""
-        direction = -1 if descending else 1
-        beyond = "$lt" if descending else "$gt"
-        clauses: list[Mapping[str, Any]] = [within(reach), where]
-        if after is not None:
-            value, last = after
-            if sort == "_id":
-                clauses.append({"_id": {beyond: last}})
-            else:
-                clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
-        order: Sequence[tuple[str, int]] = (
-            [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
-        )
-        filled = [clause for clause in clauses if clause]
-        query = {"$and": filled} if len(filled) > 1 else dict(filled[0]) if filled else {}
+        query, order = page_query([within(reach), where], sort=sort, descending=descending, after=after)
         return await self._customers.find(query, sort=order, limit=limit)
 
     async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:

@@ -1,0 +1,22 @@
+"""Keyset paging: a page begins right after the last item seen, so that depth costs nothing and nothing repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def page_query(
+    filters: Sequence[Mapping[str, Any]], *, sort: str, descending: bool, after: tuple[Any, str] | None
+) -> tuple[dict[str, Any], list[tuple[str, int]]]:
+    """Filter and order of a page by (`sort`, `_id`); `after` is the last one seen."""
+    direction, beyond = (-1, "$lt") if descending else (1, "$gt")
+    clauses = [clause for clause in filters if clause]
+    if after is not None:
+        value, last = after
+        if sort == "_id":
+            clauses.append({"_id": {beyond: last}})
+        else:
+            clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
+    order = [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
+    return ({"$and": clauses} if clauses else {}), order
