@@ -9,9 +9,11 @@ that nobody can pass an old ciphertext off as a new one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
 from typing import Any
 
-from service.access.declared import RecordShape, Sensitivity
+from service.access.declared import RecordShape, Sensitivity, shape_of
 
 CURRENT_LAYOUT = 1
 
@@ -45,6 +47,29 @@ def separate(shape: RecordShape, values: Mapping[str, Any]) -> tuple[dict[str, A
         elif value is not None and value != []:
             sealed.setdefault(field.sensitivity, {})[name] = value
     return openly, sealed
+
+
+def revive(shape: RecordShape, sensitivity: Sensitivity, section: Mapping[str, Any]) -> None:
+    """Makes the moments of an opened section datetimes again: a section is JSON, which has none."""
+    for name, inner in _moments(shape.model, sensitivity):
+        value = section.get(name)
+        for item in value if isinstance(value, list) else [value] if value else ():
+            for key in inner:
+                if item.get(key) is not None:
+                    item[key] = datetime.fromisoformat(item[key])
+
+
+@cache
+def _moments(model: type, sensitivity: Sensitivity) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Fields of a section whose items hold moments, and under which keys."""
+    shape = shape_of(model)
+    named = [(name, shape.by_name[name].item) for name in shape.sections[sensitivity]]
+    found = [
+        (name, tuple(field.name for field in shape_of(item).fields if field.python_type is datetime))
+        for name, item in named
+        if item is not None
+    ]
+    return tuple((name, keys) for name, keys in found if keys)
 
 
 def joined(

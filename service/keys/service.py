@@ -18,7 +18,7 @@ from service.access.declared import RecordShape, Sensitivity
 from service.clock import now
 from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, open_sealed, seal
 from service.keys.repository import KeyRepository
-from service.keys.rules import CURRENT_LAYOUT, joined
+from service.keys.rules import CURRENT_LAYOUT, joined, revive
 from service.storage import Database, UnitOfWork
 from service.storage.epoch import Epoch
 
@@ -160,6 +160,7 @@ class SealedRecord:
             return Binding(self._collection, self.id, sensitivity.value, self._shape.sections[sensitivity])
 
         opened: Mapping[str, Any] = orjson.loads(open_sealed(key_of, binding_of, sealed))
+        revive(self._shape, sensitivity, opened)
         return opened
 
     def values(self) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Every field of every type is asked for by every role: what it may not see is null or a mask, never an error (P7).
+
+The questions are made from the schema, so a field that is added is asked for without anybody thinking of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from graphql import GraphQLNamedType, GraphQLObjectType, get_named_type, is_leaf_type, is_required_argument
+
+from infra.demo import make_content
+from schema.root import core
+from tests.fixtures.company import ROLES, Company
+
+DEEP = 3
+NODES = ("Customer", "Case", "CaseEvent", "Evidence", "User", "Department", "Template", "AuditEntry")
+
+
+def selection(kind: GraphQLNamedType, depth: int = DEEP, above: tuple[str, ...] = ()) -> str:
+    """All fields of a type, relations down to `depth`, none inside itself."""
+    assert isinstance(kind, GraphQLObjectType)
+    found = ["__typename"]
+    for name, field in kind.fields.items():
+        inner = get_named_type(field.type)
+        if any(is_required_argument(argument) for argument in field.args.values()):
+            continue
+        if is_leaf_type(inner):
+            found.append(name)
+        elif depth and inner.name not in (*above, kind.name):
+            found.append(f"{name} {selection(inner, depth - 1, (*above, kind.name))}")
+    return "{ " + " ".join(found) + " }"
+
+
+@pytest.fixture(scope="module")
+def ids(company: Company, world: dict[str, Any]) -> dict[str, str]:
+    """One record of each type, each with a past and with everything in it."""
+    customer, case = world["customer"], world["case"]
+    company.change(
+        "manager", "updateCustomer", "customer { id }", id=customer["id"], version=customer["version"], tags=["重点"]
+    )
+    scan = next(scan for scan in make_content().scans if scan.media_type == "application/pdf")
+    body = scan.draw()
+    evidence = company.change(
+        "clerk", "createEvidence", "evidence { id uploadUrl }",
+        case=case["id"], kind="CONTRACT", fileName="全部字段.pdf", mediaType=scan.media_type, size=len(body),
+        paper={"room": "A-102", "cabinet": "3", "box": "17", "barcode": "QY-0001"},
+    )  # fmt: skip
+    headers = {**company.headers("clerk"), "content-type": scan.media_type}
+    assert httpx.put(evidence["uploadUrl"], content=body, headers=headers, timeout=60).status_code == 204
+    read = "query($i: ID!) { evidence(id: $i) { textState } }"
+    company.eventually(
+        lambda: company.data("agent", read, i=evidence["id"])["evidence"]["textState"] == "READ", seconds=120
+    )
+    event = company.data("agent", "query($i: ID!) { case(id: $i) { events { nodes { id } } } }", i=case["id"])
+    entry = company.data("auditor", "{ auditEntries(first: 1) { nodes { id } } }")["auditEntries"]["nodes"][0]
+    template = company.data("admin", "{ customerTemplates { id } }")["customerTemplates"][0]
+    return {
+        "Customer": customer["id"],
+        "Case": case["id"],
+        "CaseEvent": event["case"]["events"]["nodes"][0]["id"],
+        "Evidence": evidence["id"],
+        "User": company.users["agent"],
+        "Department": company.departments["east"],
+        "Template": template["id"],
+        "AuditEntry": entry["id"],
+    }
+
+
+def test_every_node_type_is_asked_for() -> None:
+    named = {kind.name for kind in core.get_possible_types(core.type_map["Node"])}  # type: ignore[arg-type]
+    assert named == set(NODES)
+
+
+@pytest.mark.parametrize("person", ROLES)
+@pytest.mark.parametrize("kind", NODES)
+def test_every_field_of_a_record_answers(company: Company, ids: dict[str, str], kind: str, person: str) -> None:
+    asked = selection(core.type_map[kind], 1 if kind in ("Case", "Customer", "Evidence") else DEEP)
+    answer = company.ask(person, f"query($i: ID!) {{ node(id: $i) {{ ... on {kind} {asked} }} }}", i=ids[kind])
+    assert "errors" not in answer, answer["errors"][:3]
+
+
+ROOTS = {
+    "viewer": "viewer",
+    "customers": "customers(first: 5)",
+    "cases": "cases(first: 5)",
+    "searchCases": 'searchCases(query: "水泵", first: 5)',
+    "users": "users(first: 5)",
+    "departments": "departments",
+    "caseTemplates": "caseTemplates",
+    "customerTemplates": "customerTemplates",
+    "auditEntries": "auditEntries(first: 5)",
+}
+REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
+REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
+
+
+def test_every_root_field_is_asked_for() -> None:
+    by_id = {name for name, field in core.query_type.fields.items() if "id" in field.args}  # type: ignore[union-attr]
+    assert by_id | set(ROOTS) == set(core.query_type.fields)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("person", ROLES)
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_field_of_a_list_answers(company: Company, ids: dict[str, str], root: str, person: str) -> None:
+    kind = get_named_type(core.query_type.fields[root].type)  # type: ignore[union-attr]
+    answer = company.ask(person, f"{{ {ROOTS[root]} {selection(kind, 2)} }}")
+    codes = {error["extensions"]["code"] for error in answer.get("errors", ())}
+    if (root, person) in REFUSED:
+        assert codes <= {"NOT_PERMITTED", "QUESTION_REFUSED"}
+        assert codes
+    else:
+        assert not codes, answer["errors"][:3]
