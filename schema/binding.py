@@ -8,6 +8,7 @@ function. `schema/execution.py` compiles from the same bindings.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -41,32 +42,44 @@ def value_of(source: Any, name: str) -> Any:
     return getattr(source, name)
 
 
-def _leaf(name: str) -> Resolver:
-    def resolve(source: Any, _: Any) -> Any:
-        return value_of(source, name)
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Resolver of a field that is simply read. `enum`: records store an enum's value; graphql-core wants the member."""
 
-    return resolve
+    name: str
+    enum: type[Enum] | None = None
 
-
-def _enum_leaf(read: Resolver, enum: type[Enum]) -> Resolver:
-    """Records store an enum's value; graphql-core wants the member."""
-
-    def resolve(source: Any, info: Any) -> Any:
-        value = read(source, info)
-        if value is None or isinstance(value, enum):
+    def __call__(self, source: Any, _: Any) -> Any:
+        value, enum = value_of(source, self.name), self.enum
+        if enum is None or value is None or isinstance(value, enum):
             return value
         if isinstance(value, (list, tuple, frozenset, set)):
             return sorted((enum(item) for item in value), key=lambda member: str(member.name))
         return enum(value)
 
-    return resolve
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Resolver of a field that leads to another record, by a loader: a whole list's records are read together, so that
+    N+1 can't be written by accident. `key` is the other record's id, or None.
+    """
+
+    loader: str
+    key: Callable[[Any], str | None]
+
+    def __call__(self, source: Any, info: Any) -> Any:
+        key = self.key(source)
+        return None if key is None else info.context.loaders.one(self.loader, key)
 
 
-def _method(function: Resolver) -> Resolver:
-    def resolve(source: Any, info: Any, **arguments: Any) -> Any:
-        return function(source, info, **arguments)
+def relation(loader: str, key: Callable[[Any], str | None], description: str) -> Any:
+    """Declares a field like this, with its loader and its key; the annotation gives its type."""
 
-    return resolve
+    def resolve(root: Any, info: strawberry.Info) -> Any:
+        raise LookupError  # never called: `bind` puts the Relation in its place
+
+    resolve.relation = Relation(loader, key)  # type: ignore[attr-defined]
+    return strawberry.field(resolver=resolve, description=description)
 
 
 def type_name_of(value: Any) -> str:
@@ -115,13 +128,11 @@ def _bind_field(field_name: str, field: GraphQLField) -> None:
         return
     if definition.base_resolver is not None:
         function: Any = definition.base_resolver.wrapped_func
-        read = _method(function)
-    else:
-        read = _leaf(definition.python_name)
+        field.resolve = getattr(function, "relation", function)
+        return
     named = get_named_type(field.type)
-    if isinstance(named, GraphQLEnumType) and definition.base_resolver is None:
-        read = _enum_leaf(read, named.wrapped_cls)  # type: ignore[attr-defined]
-    field.resolve = read
+    enum = named.wrapped_cls if isinstance(named, GraphQLEnumType) else None  # type: ignore[attr-defined]
+    field.resolve = Stored(definition.python_name, enum)
 
 
 def plain(value: Any) -> Any:

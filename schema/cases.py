@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from schema.binding import relation
 from schema.connections import connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields
@@ -31,18 +32,14 @@ CaseStateEnum, CaseActionEnum = enum_type(CaseState), enum_type(CaseAction)
 class NodeStamp:
     """One station."""
 
-    @strawberry.field(description="Who passed it.")
-    async def done_by(root: Any, info: strawberry.Info) -> User | None:
-        return await context_of(info).loaders.users.load(root["done_by"]) if root.get("done_by") else None
+    done_by: User | None = relation("users", lambda stamp: stamp.get("done_by"), "Who passed it.")
 
 
 @record_type(CaseEventModel, interfaces=(Node,))
 class CaseEvent:
     """One step of a case's history."""
 
-    @strawberry.field(description="Who recorded it; null for the system.")
-    async def by(root: Any, info: strawberry.Info) -> User | None:
-        return await context_of(info).loaders.users.load(root.document["by"])
+    by: User | None = relation("users", lambda event: event.document["by"], "Who recorded it; null for the system.")
 
 
 CaseEventConnection = connection_types(CaseEvent, "CaseEvent")
@@ -52,22 +49,16 @@ CaseEventConnection = connection_types(CaseEvent, "CaseEvent")
 class Case:
     """A case."""
 
-    @strawberry.field(description="Whose objection it is; null when the customer is out of reach.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:
-        return await context_of(info).loaders.customers.load(root.document["customer"])
-
-    @strawberry.field(description="The account manager of its customer.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:
-        return await context_of(info).loaders.users.load(root.document["owner"])
-
-    @strawberry.field(description="The agent who handles it.")
-    async def assignee(root: Any, info: strawberry.Info) -> User | None:
-        agent = root.document["assignee"]
-        return await context_of(info).loaders.users.load(agent) if agent else None
-
-    @strawberry.field(description="The department that handles it.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:
-        return await context_of(info).loaders.departments.load(root.document["department"])
+    customer: Customer | None = relation(
+        "customers",
+        lambda view: view.document["customer"],
+        "Whose objection it is; null when the customer is out of reach.",
+    )
+    owner: User | None = relation("users", lambda view: view.document["owner"], "The account manager of its customer.")
+    assignee: User | None = relation("users", lambda view: view.document["assignee"], "The agent who handles it.")
+    department: Department | None = relation(
+        "departments", lambda view: view.document["department"], "The department that handles it."
+    )
 
     @strawberry.field(description="The template's fields.")
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:

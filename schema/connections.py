@@ -1,11 +1,11 @@
 """Relay connections: `first` ≤ 200 (default 20), `after`, authenticated cursors, `pageInfo`.
 
-A connection is a plain dict; `totalCount` is a function that runs only when it is asked for.
+Cursors and `totalCount` are made only when they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
@@ -34,6 +34,90 @@ def page_size(first: int | None) -> int:
     return size
 
 
+class Connection:
+    """One page of a list. Cursors are sealed when they are asked for, and only then."""
+
+    __slots__ = ("_after", "_items", "_node", "_position", "_write", "extra", "has_next_page", "total")
+
+    def __init__(
+        self,
+        items: Sequence[Any],
+        write: Callable[[Any], str],
+        position: Callable[[Any], Any],
+        node: Callable[[Any], Any],
+        *,
+        more: bool,
+        after: str | None,
+        total: Callable[[], Awaitable[int]] | int | None,
+        extra: Mapping[str, Any],
+    ) -> None:
+        self._items = items
+        self._write = write
+        self._position = position
+        self._node = node
+        self._after = after
+        self.has_next_page = more
+        self.total = total
+        self.extra = extra
+
+    def __getattr__(self, name: str) -> Any:
+        """What a kind of list has beside the others, such as a search its facets."""
+        try:
+            return self.extra[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    @property
+    def nodes(self) -> list[Any]:
+        """The page's items."""
+        return [self._node(item) for item in self._items]
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The page's items, each with its cursor."""
+        return [Edge(self, item, self._node(item)) for item in self._items]
+
+    @property
+    def page_info(self) -> Connection:
+        """PageInfo's fields stand here too."""
+        return self
+
+    @property
+    def has_previous_page(self) -> bool:
+        """Whether the page began after a cursor."""
+        return self._after is not None
+
+    @property
+    def start_cursor(self) -> str | None:
+        """Cursor of the first item."""
+        return self.cursor(self._items[0]) if self._items else None
+
+    @property
+    def end_cursor(self) -> str | None:
+        """Cursor of the last item."""
+        return self.cursor(self._items[-1]) if self._items else None
+
+    def cursor(self, item: Any) -> str:
+        """Where an item stands."""
+        return self._write(self._position(item))
+
+
+class Edge:
+    """One item in its list."""
+
+    __slots__ = ("_connection", "item", "node")
+
+    def __init__(self, connection: Connection, item: Any, node: Any) -> None:
+        self._connection = connection
+        self.item = item
+        self.node = node
+
+    @property
+    def cursor(self) -> str:
+        """Where it stands."""
+        return self._connection.cursor(self.item)
+
+
 def connection(
     context: Context,
     question: Any,
@@ -46,28 +130,22 @@ def connection(
     more: bool | None = None,
     total: Callable[[], Awaitable[int]] | int | None = None,
     **extra: Any,
-) -> dict[str, Any]:
-    """Up to `first` edges of `items` (which holds one more when there is more)."""
+) -> Connection:
+    """Up to `first` of `items` (which holds one more when there is more)."""
     caller, cursors = context.signed_in, context.parts.cursors
-    page = items[:first]
-    edges = [
-        {"node": node(item), "cursor": cursors.write(caller, question, position(item)), "item": item} for item in page
-    ]
-    return {
-        "edges": edges,
-        "nodes": [edge["node"] for edge in edges],
-        "page_info": {
-            "has_next_page": len(items) > first if more is None else more,
-            "has_previous_page": after is not None,
-            "start_cursor": edges[0]["cursor"] if edges else None,
-            "end_cursor": edges[-1]["cursor"] if edges else None,
-        },
-        "total": total,
-        **extra,
-    }
+    return Connection(
+        items[:first],
+        lambda place: cursors.write(caller, question, place),
+        position,
+        node,
+        more=len(items) > first if more is None else more,
+        after=after,
+        total=total,
+        extra=extra,
+    )
 
 
-async def total_of(source: dict[str, Any]) -> int | None:
+async def total_of(source: Connection) -> int | None:
     """The count behind `totalCount`, taken only now."""
-    total = source["total"]
+    total = source.total
     return await total() if callable(total) else total

@@ -63,7 +63,7 @@ class Context:
     def loaders(self) -> Loaders:
         """Batching readers for this request."""
         if self._loaders is None:
-            self._loaders = Loaders(self.parts, self.signed_in)
+            self._loaders = Loaders(self.parts, lambda: self.signed_in)
         return self._loaders
 
 

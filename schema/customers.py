@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
+from schema.binding import relation
 from schema.connections import connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present
@@ -89,13 +90,10 @@ CustomerRevisionConnection = connection_types(CustomerRevision, "CustomerRevisio
 class Customer:
     """A customer."""
 
-    @strawberry.field(description="The account manager whose file it is.")
-    async def owner(root: Any, info: strawberry.Info) -> User | None:
-        return await context_of(info).loaders.users.load(root.document["owner"])
-
-    @strawberry.field(description="The department that keeps the file.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:
-        return await context_of(info).loaders.departments.load(root.document["department"])
+    owner: User | None = relation("users", lambda view: view.document["owner"], "The account manager whose file it is.")
+    department: Department | None = relation(
+        "departments", lambda view: view.document["department"], "The department that keeps the file."
+    )
 
     @strawberry.field(description="The template's fields.")
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import strawberry
 
+from schema.binding import relation
 from schema.cases import Case
 from schema.connections import connection, page_size
 from schema.context import Context, context_of
@@ -30,15 +31,10 @@ class EvidencePage:
 class Evidence:
     """A file."""
 
-    @strawberry.field(description="The case it belongs to.")
-    async def case(root: Any, info: strawberry.Info) -> Case | None:
-        case = root.document["case"]
-        return await context_of(info).loaders.cases.load(case) if case else None
-
-    @strawberry.field(description="The customer it belongs to.")
-    async def customer(root: Any, info: strawberry.Info) -> Customer | None:
-        return await context_of(info).loaders.customers.load(root.document["customer"])
-
+    case: Case | None = relation("cases", lambda view: view.document["case"], "The case it belongs to.")
+    customer: Customer | None = relation(
+        "customers", lambda view: view.document["customer"], "The customer it belongs to."
+    )
     masked_fields: list[MaskedField] = strawberry.field(
         resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
     )

@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from strawberry.dataloader import DataLoader
-
 from service.access.actor import Caller
-from service.access.view import View
-from service.identity.model import Department, User
 
 if TYPE_CHECKING:
     from schema.context import Parts
 
+Read = Callable[[Iterable[str]], Awaitable[Mapping[str, Any]]]
 
-def _ordered(
-    load: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]],
-) -> Callable[[list[str]], Awaitable[list[Any]]]:
-    async def read(ids: list[str]) -> list[Any]:
-        found = await load(ids)
-        return [found.get(one) for one in ids]
 
-    return read
+class Loader:
+    """Records of one kind by id, each read once in a request. `one` waits for the others of its turn."""
+
+    __slots__ = ("_known", "_read", "_turn", "_wanted")
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._known: dict[str, Any] = {}
+        self._wanted: list[str] = []
+        self._turn: asyncio.Task[Mapping[str, Any]] | None = None
+
+    async def many(self, ids: Iterable[str]) -> Mapping[str, Any]:
+        """At least these, by id; None for what there is not. Raises what the read raises."""
+        missing = [one for one in dict.fromkeys(ids) if one not in self._known]
+        if missing:
+            found = await self._read(missing)
+            for one in missing:
+                self._known[one] = found.get(one)
+        return self._known
+
+    async def one(self, id: str) -> Any:
+        """One record, or None."""
+        if id not in self._known:
+            self._wanted.append(id)
+            if self._turn is None:
+                self._turn = asyncio.create_task(self._take_turn())
+            await self._turn
+        return self._known[id]
+
+    async def _take_turn(self) -> Mapping[str, Any]:
+        await asyncio.sleep(0)
+        wanted, self._wanted, self._turn = self._wanted, [], None
+        return await self.many(wanted)
 
 
 class Loaders:
     """One per request; nothing read by one caller is ever seen by another."""
 
-    def __init__(self, parts: Parts, caller: Caller) -> None:
-        self.users: DataLoader[str, User | None] = DataLoader(load_fn=_ordered(parts.identity.load))
-        self.departments: DataLoader[str, Department | None] = DataLoader(
-            load_fn=_ordered(parts.identity.load_departments)
-        )
-        self.customers: DataLoader[str, View | None] = DataLoader(
-            load_fn=_ordered(lambda ids: parts.customers.load(caller, ids))
-        )
-        self.cases: DataLoader[str, View | None] = DataLoader(
-            load_fn=_ordered(lambda ids: parts.cases.load(caller, ids))
-        )
+    def __init__(self, parts: Parts, caller: Callable[[], Caller]) -> None:
+        self._of = {
+            "users": Loader(parts.identity.load),
+            "departments": Loader(parts.identity.load_departments),
+            "customers": Loader(lambda ids: parts.customers.load(caller(), ids)),
+            "cases": Loader(lambda ids: parts.cases.load(caller(), ids)),
+        }
+
+    async def many(self, name: str, ids: Iterable[str]) -> Mapping[str, Any]:
+        """Records of one kind, by id."""
+        return await self._of[name].many(ids)
+
+    async def one(self, name: str, id: str) -> Any:
+        """One record of a kind."""
+        return await self._of[name].one(id)

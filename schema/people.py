@@ -7,6 +7,7 @@ from typing import Any
 
 import strawberry
 
+from schema.binding import relation
 from schema.connections import connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
@@ -41,9 +42,7 @@ class Department:
 class User:
     """Somebody who works here."""
 
-    @strawberry.field(description="The user's department.")
-    async def department(root: Any, info: strawberry.Info) -> Department | None:
-        return await context_of(info).loaders.departments.load(root.department) if root.department else None
+    department: Department | None = relation("departments", lambda user: user.department, "The user's department.")
 
 
 UserConnection = connection_types(User, "User")

@@ -36,7 +36,7 @@ async def node(root: Any, info: strawberry.Info, id: strawberry.ID) -> Node | No
         "cas": parts.cases.get,
         "evd": parts.evidence.get,
         "usr": lambda _, user: parts.identity.user(user),
-        "dep": lambda _, department: context.loaders.departments.load(department),
+        "dep": lambda _, department: context.loaders.one("departments", department),
         "tpl": lambda _, template: _template(context, template),
         "jrn": lambda _, entry: _entry(context, entry),
     }.get(prefix)

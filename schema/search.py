@@ -43,7 +43,7 @@ class CaseHit:
 
     @strawberry.field(description="Where the words stand.")
     async def highlights(root: Any, info: strawberry.Info) -> list[SearchHighlight]:
-        hit = root["item"]
+        hit = root.item
         return [
             {
                 "field": found.field,

@@ -6,57 +6,38 @@ full is recorded before the first byte of the answer leaves (P23); if that fails
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import orjson
 import structlog
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, execute, parse, validate
+from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, parse, validate
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from schema.context import Context, Parts
 from schema.errors import presented, record_refusals
+from schema.execution import Operations
 from schema.http.callers import Callers
 from service.errors import Code, Problem, Refused
 
 BODY_MOST = 1_000_000
 DOCUMENT_MOST = 16_384
 TOKENS_MOST = 2_000
-REMEMBERED_MOST = 1_000
 log = structlog.get_logger("anjuan.api")
 answered = Counter("anjuan_graphql_requests", "GraphQL requests by outcome", ["outcome"])
 took = Histogram("anjuan_graphql_seconds", "Time to answer a GraphQL request")
 
 
-class Documents:
-    """Parsed and validated documents by their text; holds no policy and nobody's values."""
-
-    def __init__(self, schema: GraphQLSchema) -> None:
-        self._schema = schema
-        self._known: OrderedDict[str, DocumentNode | list[GraphQLError]] = OrderedDict()
-
-    def read(self, text: str) -> DocumentNode | list[GraphQLError]:
-        """The document, or what is wrong with it."""
-        found = self._known.get(text)
-        if found is None:
-            found = self._checked(text)
-            self._known[text] = found
-            if len(self._known) > REMEMBERED_MOST:
-                self._known.popitem(last=False)
-        else:
-            self._known.move_to_end(text)
-        return found
-
-    def _checked(self, text: str) -> DocumentNode | list[GraphQLError]:
-        try:
-            document = parse(text, max_tokens=TOKENS_MOST)
-        except GraphQLError as error:
-            return [error]
-        return validate(self._schema, document, max_errors=20) or document
+def checked(schema: GraphQLSchema, text: str) -> DocumentNode | list[GraphQLError]:
+    """A document that was parsed within limits and validated, or what is wrong with it."""
+    try:
+        document = parse(text, max_tokens=TOKENS_MOST)
+    except GraphQLError as error:
+        return [error]
+    return validate(schema, document, max_errors=20) or document
 
 
 async def bounded_body(request: Request, most: int) -> bytes:
@@ -79,8 +60,7 @@ class GraphQLRoute:
     def __init__(self, parts: Parts, callers: Callers, schema: GraphQLSchema) -> None:
         self._parts = parts
         self._callers = callers
-        self._schema = schema
-        self._documents = Documents(schema)
+        self._operations = Operations(schema, partial(checked, schema))
 
     async def post(self, request: Request) -> Response:
         """Answers one request."""
@@ -112,18 +92,10 @@ class GraphQLRoute:
         if len(asked["query"].encode()) > DOCUMENT_MOST:
             raise Refused(Code.TOO_LARGE, limit=DOCUMENT_MOST)
         context.caller = await self._callers.of(request, context)
-        document = self._documents.read(asked["query"])
-        if isinstance(document, list):
-            return 200 if context.caller else 400, {"errors": [presented(error, context) for error in document]}
-        result = execute(
-            self._schema,
-            document,
-            context_value=context,
-            variable_values=asked.get("variables"),
-            operation_name=asked.get("operationName"),
-        )
-        settled: ExecutionResult = await result if inspect.isawaitable(result) else result  # type: ignore[assignment]
-        return 200, await self._delivered(settled, context)
+        operation = self._operations.read(asked["query"], asked.get("operationName"))
+        if isinstance(operation, list):
+            return 200 if context.caller else 400, {"errors": [presented(error, context) for error in operation]}
+        return 200, await self._delivered(await operation.run(context, asked.get("variables")), context)
 
     async def _delivered(self, result: ExecutionResult, context: Context) -> dict[str, Any]:
         body: dict[str, Any] = {"data": result.data}

@@ -36,8 +36,17 @@ class Relation(str, Enum):
 
 
 Grant = tuple[Role, Relation]
-Row = Mapping[Sensitivity, Level]
-_NOTHING: Row = {s: Level.FULL if s is Sensitivity.OPEN else Level.HIDDEN for s in Sensitivity}
+_NOTHING = {s: Level.FULL if s is Sensitivity.OPEN else Level.HIDDEN for s in Sensitivity}
+
+
+class Row(dict[Sensitivity, Level]):
+    """Level per class. `levels` are the same in a fixed order: two rows with equal levels show the same."""
+
+    __slots__ = ("levels",)
+
+    def __init__(self, levels: Mapping[Sensitivity, Level]) -> None:
+        super().__init__(levels)
+        self.levels = tuple(int(self[sensitivity]) for sensitivity in Sensitivity)
 
 
 @dataclass(slots=True)
@@ -89,7 +98,7 @@ class Policy:
         for role, relation, sensitivity in self.deny:
             if role in roles and relation in relations:
                 row[sensitivity] = Level.HIDDEN
-        return row
+        return Row(row)
 
     def lowest(self, roles: frozenset[Role], sensitivity: Sensitivity) -> Level:
         """The level that holds for every relation which rows of these roles come through: what may be asked."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from service.access.actor import Caller
@@ -110,9 +111,11 @@ class View:
             if shape.sensitivity in RECORDED_CLASSES:
                 self.caller.saw(self.id, shape.sensitivity)
             return value
-        if shape.item is not None:
-            return [_masked_item(shape, item) for item in value] if shape.is_list else _masked_item(shape, value)
-        return mask(shape.kind, value)
+        return masked(shape, value)
+
+    def section(self, sensitivity: Sensitivity) -> Mapping[str, Any]:
+        """A section's stored values: for `schema.execution`, which shows of them what `row` allows, by `masked`."""
+        return self._opened.section(sensitivity)
 
     def _composite(self, name: str) -> list[dict[str, Any]]:
         nested = self.shape.composites[name]
@@ -170,12 +173,26 @@ class View:
 _CHANNEL_KINDS = {"PHONE": Kind.PHONE, "EMAIL": Kind.EMAIL, "WECHAT": Kind.WECHAT}
 
 
-def _masked_item(shape: FieldShape, item: Mapping[str, Any]) -> dict[str, Any]:
+def masked(shape: FieldShape, value: Any) -> Any:
+    """A field's stored value as it is shown at PARTIAL; None and empty lists stay what they are."""
+    if value is None or (shape.is_list and not value):
+        return value
+    if shape.item is None:
+        return mask(shape.kind, value)
+    kinds = _kinds_of(shape.item)
+    return [_masked_item(kinds, item) for item in value] if shape.is_list else _masked_item(kinds, value)
 
-    masked = dict(item)
-    for inner in shape_of(shape.item).fields if shape.item else ():
-        if inner.kind is Kind.LABEL or masked.get(inner.name) is None:
-            continue
-        kind = _CHANNEL_KINDS[item["kind"]] if inner.kind is Kind.CHANNEL else inner.kind
-        masked[inner.name] = mask(kind, masked[inner.name])
-    return masked
+
+@cache
+def _kinds_of(model: type) -> tuple[tuple[str, Kind], ...]:
+    """What is masked of a nested value, and as what."""
+    return tuple((field.name, field.kind) for field in shape_of(model).fields if field.kind is not Kind.LABEL)
+
+
+def _masked_item(kinds: tuple[tuple[str, Kind], ...], item: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(item)
+    for name, kind in kinds:
+        value = found.get(name)
+        if value is not None:
+            found[name] = mask(_CHANNEL_KINDS[item["kind"]] if kind is Kind.CHANNEL else kind, value)
+    return found

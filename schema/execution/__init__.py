@@ -1,0 +1,5 @@
+"""Compiled execution: one fast path for queries, mutations, subscriptions' events and tests. Decision record 0006."""
+
+from schema.execution.operations import Operation, Operations
+
+__all__ = ["Operation", "Operations"]
