@@ -110,7 +110,7 @@ class Plan:
 
 def conditions_of(document: DocumentNode) -> tuple[str, ...]:
     """The variables of a document that stand in conditions, sorted. Raises Surprise for any other directive."""
-    found = set()
+    found: set[str] = set()
     for definition in document.definitions:
         if not isinstance(definition, (OperationDefinitionNode, FragmentDefinitionNode)):
             raise Surprise("document")

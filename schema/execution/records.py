@@ -149,8 +149,8 @@ class _Record:
         display = "{" + ", ".join(shown) + "}"
         if len(parts) == 1:
             return f"[{display} for {sources[Sensitivity.OPEN]} in {items}]"
-        names = ", ".join(sources.values())
-        return f"[{display} for {names} in zip({', '.join(parts)}, strict=True)]"
+        side_by_side = ", ".join(sources.values())
+        return f"[{display} for {side_by_side} in zip({', '.join(parts)}, strict=True)]"
 
 
 def _any_of(items: Any, names: tuple[str, ...]) -> bool:

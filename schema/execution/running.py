@@ -174,7 +174,7 @@ class Run:
             for result in found:
                 if isinstance(result, BaseException):
                     raise result
-            loaded = dict(zip(wanted, found, strict=False))
+            loaded: dict[str, Any] = dict(zip(wanted, found, strict=False))
             values = iter(found[len(wanted) :])
             for field, _, out, waiting in level:
                 resolve = field.definition.resolve

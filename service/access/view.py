@@ -6,7 +6,7 @@ there is one implementation of masking. Pure: sections come opened from below th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class ShownAttribute:
 class View:
     """One record, one caller. `row` says how much of each class may be seen."""
 
-    __slots__ = ("_opened", "caller", "document", "extra", "id", "relations", "row", "shape", "template_fields")
+    __slots__ = ("caller", "document", "id", "relations", "row", "section", "shape", "template_fields")
 
     def __init__(
         self,
@@ -84,8 +84,8 @@ class View:
         self.relations = relations
         self.row: Row = caller.row(relations)
         self.template_fields = template_fields
-        self.extra: dict[str, Any] = {}
-        self._opened = opened
+        # A section's stored values: `schema.execution` shows of them what `row` allows, by `masked`.
+        self.section: Callable[[Sensitivity], Mapping[str, Any]] = opened.section
 
     def shown(self, name: str) -> Any:
         """The field's value, its mask, or None, as the row allows."""
@@ -97,7 +97,7 @@ class View:
         level = self.row[shape.sensitivity]
         if level <= Level.BLIND:
             return None
-        return self._at(level, shape, self._opened.section(shape.sensitivity).get(name))
+        return self._at(level, shape, self.section(shape.sensitivity).get(name))
 
     def in_full(self, name: str) -> Any:
         """The value if the caller may see all of it, else None: for what can't be masked in part."""
@@ -113,10 +113,6 @@ class View:
             return value
         return masked(shape, value)
 
-    def section(self, sensitivity: Sensitivity) -> Mapping[str, Any]:
-        """A section's stored values: for `schema.execution`, which shows of them what `row` allows, by `masked`."""
-        return self._opened.section(sensitivity)
-
     def _composite(self, name: str) -> list[dict[str, Any]]:
         nested = self.shape.composites[name]
         items = [dict(item) for item in self.document.get(name) or ()]
@@ -124,7 +120,7 @@ class View:
             level = self.row[sensitivity]
             if level <= Level.BLIND or not items:
                 continue
-            parts = self._opened.section(sensitivity).get(name) or ()
+            parts = self.section(sensitivity).get(name) or ()
             for item, part in zip(items, parts, strict=True):
                 for field_name in fields:
                     item[field_name] = self._at(level, nested.by_name[field_name], part.get(field_name))
@@ -140,7 +136,7 @@ class View:
                 if field.sensitivity is Sensitivity.OPEN:
                     values: Mapping[str, Any] = self.document.get("attributes") or {}
                 else:
-                    values = self._opened.section(field.sensitivity).get("attributes") or {}
+                    values = self.section(field.sensitivity).get("attributes") or {}
                 value = values.get(field.key)
                 if value is not None and level is Level.FULL and field.sensitivity in RECORDED_CLASSES:
                     self.caller.saw(self.id, field.sensitivity)

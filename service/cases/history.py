@@ -12,6 +12,7 @@ from service.access.declared import Level, Sensitivity
 from service.access.policy import Relation
 from service.access.view import View
 from service.cases.model import (
+    EVENT_FORM,
     EVENT_PREFIX,
     EVENT_SHAPE,
     EVENTS,
@@ -78,7 +79,7 @@ class History:
             "from_state": event.from_state.value if event.from_state else None,
             "to_state": event.to_state.value if event.to_state else None,
             "details": dict(event.details),
-            "sealed": seal_sections(key, EVENTS, event_id, EVENT_SHAPE, sections),
+            "sealed": seal_sections(EVENT_FORM, key, event_id, sections),
         }
         await self._repository.add_event(unit, document)
         return Touched(event_id, None, document, collection=EVENTS)
@@ -103,7 +104,7 @@ class History:
         return View(caller, self._sealed(document), EVENT_SHAPE, relations)
 
     def _sealed(self, document: Mapping[str, Any]) -> SealedRecord:
-        return SealedRecord(document, EVENTS, EVENT_SHAPE, self._keys.versions(document["customer"]))
+        return SealedRecord(EVENT_FORM, document, self._keys.versions(document["customer"]))
 
     async def sealed_for_index(self, cases: Iterable[str]) -> dict[str, list[SealedRecord]]:
         """Whole histories by case, in order; the customers' keys are loaded. Never for an answer."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from service.access.declared import Attributes, Kind, Open, Sensitive, Sensitivity, shape_of
 from service.access.policy import Role
+from service.keys.rules import RecordForm
 
 CASES = "cases"
 EVENTS = "case_events"
@@ -151,3 +152,5 @@ class CaseEvent:
 
 CASE_SHAPE = shape_of(Case)
 EVENT_SHAPE = shape_of(CaseEvent)
+CASE_FORM = RecordForm(CASES, CASE_SHAPE)
+EVENT_FORM = RecordForm(EVENTS, EVENT_SHAPE)

@@ -10,7 +10,7 @@ from service.access.policy import Relation
 from service.access.view import View
 from service.cases.calendar import Calendar
 from service.cases.history import History, NewEvent
-from service.cases.model import CASE_SHAPE, CASES, CaseState
+from service.cases.model import CASE_FORM, CASE_SHAPE, CASES, CaseState
 from service.cases.repository import CaseRepository
 from service.cases.rules import (
     Step,
@@ -93,18 +93,24 @@ class CaseRecords:
     async def views(self, caller: Caller, documents: Sequence[Mapping[str, Any]]) -> list[View]:
         """Documents as the caller sees them."""
         await self._keys.load(document["customer"] for document in documents)
-        found = []
-        for document in documents:
-            template = await self._templates.by_id(document["template"])
-            found.append(View(caller, self._sealed(document), CASE_SHAPE, relations(caller, document), template.fields))
-        return found
+        templates = await self._templates.every()
+        return [
+            View(
+                caller,
+                self._sealed(document),
+                CASE_SHAPE,
+                relations(caller, document),
+                templates[document["template"]].fields,
+            )
+            for document in documents
+        ]
 
     async def ready(self, document: Mapping[str, Any]) -> None:
         """Makes what `advance` needs of keys ready for a case; call it before the unit of work."""
         await self._keys.load([document["customer"]])
 
     def _sealed(self, document: Mapping[str, Any]) -> SealedRecord:
-        return SealedRecord(document, CASES, CASE_SHAPE, self._keys.versions(document["customer"]))
+        return SealedRecord(CASE_FORM, document, self._keys.versions(document["customer"]))
 
     async def at_version(self, caller: Caller, case: str, version: int) -> View | None:
         """The state that a case had at a version, through today's masks; None when it can't be seen."""

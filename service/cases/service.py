@@ -12,7 +12,7 @@ from service.access.masks import is_mask
 from service.access.policy import Role
 from service.access.view import View
 from service.cases.history import NewEvent
-from service.cases.model import CASE_SHAPE, CASES, PREFIX, CaseState, Direction, EventKind
+from service.cases.model import CASE_FORM, CASE_SHAPE, CASES, PREFIX, CaseState, Direction, EventKind
 from service.cases.records import CaseRecords, relations
 from service.cases.rules import (
     PRODUCT_MOST,
@@ -85,7 +85,7 @@ class Cases(CaseRecords):
             "updated_by": caller.actor.id,
         }
         key = self._keys.current(customer.id)
-        document["sealed"] = seal_sections(key, CASES, case, CASE_SHAPE, sections)
+        document["sealed"] = seal_sections(CASE_FORM, key, case, sections)
         event = NewEvent(EventKind.RAISED, to_state=state)
 
         async def work(unit: UnitOfWork) -> None:
@@ -287,7 +287,7 @@ class Cases(CaseRecords):
             if stored is not None:
                 openly, sections = separate(CASE_SHAPE, stored)
                 key = self._keys.current(document["customer"])
-                changes |= {**openly, "sealed": seal_sections(key, CASES, case, CASE_SHAPE, sections)}
+                changes |= {**openly, "sealed": seal_sections(CASE_FORM, key, case, sections)}
             after = await self.advance(
                 unit, caller, case, step, document, template, changes, event, right=right, appended=appended
             )

@@ -53,7 +53,7 @@ The keyring's own form is in `service.crypto.keyring`.
 """
 
 from service.crypto.blind import BlindIndex
-from service.crypto.envelope import Binding, DataKey, open_sealed, peek_key_version, seal
+from service.crypto.envelope import Binding, DataKey, Place, open_sealed, open_section, peek_key_version, seal
 from service.crypto.errors import CiphertextError, KeyringError, UnknownKeyError
 from service.crypto.keyring import KeyEncryption, Keyring
 from service.crypto.streaming import (
@@ -79,6 +79,7 @@ __all__ = [
     "KeyEncryption",
     "Keyring",
     "KeyringError",
+    "Place",
     "RangeDecryptor",
     "RangePlan",
     "SegmentDecryptor",
@@ -86,6 +87,7 @@ __all__ = [
     "UnknownKeyError",
     "ciphertext_size",
     "open_sealed",
+    "open_section",
     "peek_key_version",
     "plan_range",
     "plan_whole",

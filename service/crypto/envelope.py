@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hmac import compare_digest
 from typing import NamedTuple
@@ -95,32 +95,50 @@ def seal(key: DataKey, binding: Binding, layout: int, plaintext: bytes) -> bytes
     return header + nonce + cipher.encrypt(nonce, plaintext, _associated_data(header, binding))
 
 
-def open_sealed(
-    key_of_version: Callable[[int], DataKey], binding_of_layout: Callable[[int], Binding], sealed: bytes
-) -> bytes:
-    """The plaintext of a section.
+class Place:
+    """Where the sections of one class of one collection stand under one layout: a binding but for the record.
 
-    `key_of_version` and `binding_of_layout` answer for the numbers in the header; a LookupError from either
-    is a refusal like any other. Raises CiphertextError.
+    It is the same for all records, so it is encoded once.
+    """
+
+    __slots__ = ("encoded", "section")
+
+    def __init__(self, collection: str, section: str, fields: tuple[str, ...]) -> None:
+        self.section = section
+        self.encoded = _encoded_place(collection, section, fields)
+
+
+def open_section(places: Mapping[int, Place], keys: Mapping[int, DataKey], record_id: str, sealed: bytes) -> bytes:
+    """The plaintext of a record's section. `places` by layout and `keys` by version answer for the numbers in the
+    header; one that they don't have is a refusal like any other. Raises CiphertextError.
     """
     try:
         form, version, layout, commitment, nonce = _unpack_header(sealed)
-        if form == SECTION_FORMAT:
-            binding = binding_of_layout(layout)
-            key = key_of_version(version)
-            collection, record_id, section, fields = binding
-            # Looked up here and not through `of_class`: this line runs for every section of every list.
-            cipher, expected = key.known_classes.get(section) or key.of_class(section)
-            # Before decrypting: AES-GCM alone lets one ciphertext open under two keys
-            # (Dodis, Grubbs, Ristenpart, Woodage 2018; Albertini et al. 2022).
-            if compare_digest(commitment, expected) and key.version == version:
-                record = record_id.encode()
-                place = _encoded_place(collection, section, fields)
-                bound = sealed[:_HEADER_SIZE] + place + _pack_length(len(record)) + record
-                return cipher.decrypt(nonce, sealed[_BODY:], bound)
+        place, key = places[layout], keys[version]
+        # Looked up here and not through `of_class`: this line runs for every section of every list.
+        cipher, expected = key.known_classes.get(place.section) or key.of_class(place.section)
+        # Before decrypting: AES-GCM alone lets one ciphertext open under two keys
+        # (Dodis, Grubbs, Ristenpart, Woodage 2018; Albertini et al. 2022).
+        if compare_digest(commitment, expected) and key.version == version and form == SECTION_FORMAT:
+            record = record_id.encode()
+            bound = sealed[:_HEADER_SIZE] + place.encoded + _pack_length(len(record)) + record
+            return cipher.decrypt(nonce, sealed[_BODY:], bound)
     except (InvalidTag, LookupError, struct.error):
         pass
     raise CiphertextError
+
+
+def open_sealed(
+    key_of_version: Callable[[int], DataKey], binding_of_layout: Callable[[int], Binding], sealed: bytes
+) -> bytes:
+    """The same for a single binding; a LookupError from either function is a refusal. Raises CiphertextError."""
+    try:
+        _, version, layout, _, _ = _unpack_header(sealed)
+        collection, record_id, section, fields = binding_of_layout(layout)
+        keys = {version: key_of_version(version)}
+    except (LookupError, struct.error):
+        raise CiphertextError from None
+    return open_section({layout: Place(collection, section, fields)}, keys, record_id, sealed)
 
 
 def peek_key_version(sealed: bytes) -> int:

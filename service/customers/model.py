@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 from service.access.declared import Attributes, Kind, Open, Sensitive, Sensitivity, shape_of
+from service.keys.rules import RecordForm
 
 CUSTOMERS = "customers"
 DUPLICATES = "duplicates"
@@ -123,3 +124,4 @@ class Customer:
 
 
 SHAPE = shape_of(Customer)
+FORM = RecordForm(CUSTOMERS, SHAPE)

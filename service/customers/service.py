@@ -13,7 +13,7 @@ from service.access.policy import Relation, Role
 from service.access.view import View
 from service.clock import is_id, new_id, now
 from service.crypto import BlindIndex, DataKey
-from service.customers.model import CUSTOMERS, PREFIX, SHAPE
+from service.customers.model import CUSTOMERS, FORM, PREFIX, SHAPE
 from service.customers.repository import CustomerRepository
 from service.customers.rules import Reader, normal_lookup
 from service.customers.uniqueness import Uniqueness
@@ -143,16 +143,24 @@ class Customers:
         return condition
 
     async def _views(self, caller: Caller, documents: Sequence[Mapping[str, Any]]) -> list[View]:
-        await self._keys.load(document["_id"] for document in documents)
-        return [await self._view(caller, document) for document in documents]
+        await self._keys.load([document["_id"] for document in documents])
+        templates = await self._templates.every()
+        return [
+            View(
+                caller,
+                self._sealed(document),
+                SHAPE,
+                caller.relations(document["owner"], document["agents"], document["departments"]),
+                templates[document["template"]].fields,
+            )
+            for document in documents
+        ]
 
     async def _view(self, caller: Caller, document: Mapping[str, Any]) -> View:
-        relations = caller.relations(document["owner"], document["agents"], document["departments"])
-        template = await self._templates.by_id(document["template"])
-        return View(caller, self._sealed(document), SHAPE, relations, template.fields)
+        return (await self._views(caller, [document]))[0]
 
     def _sealed(self, document: Mapping[str, Any]) -> SealedRecord:
-        return SealedRecord(document, CUSTOMERS, SHAPE, self._keys.versions(document["_id"]))
+        return SealedRecord(FORM, document, self._keys.versions(document["_id"]))
 
     async def revisions(self, caller: Caller, customer: str, *, before_version: int | None, limit: int) -> list[View]:
         """This and earlier states, newest first, through today's masks. The caller must reach the customer now."""
@@ -243,7 +251,7 @@ class Customers:
 
         async def work(unit: UnitOfWork) -> DataKey:
             key = await self._keys.create(unit, customer)
-            document["sealed"] = seal_sections(key, CUSTOMERS, customer, SHAPE, sections)
+            document["sealed"] = seal_sections(FORM, key, customer, sections)
             await self._repository.insert(unit, document)
             touched = Touched(customer, 1, document, collection=CUSTOMERS)
             await self._journal.append(unit, caller, Work("customer.create", (touched,), index=(customer,)))
@@ -276,7 +284,7 @@ class Customers:
         problems.raise_if_any()
         stored = {name: value for name, value in merged.items() if name in _WRITTEN}
         openly, sections = separate(SHAPE, stored)
-        sealed = seal_sections(self._keys.current(customer), CUSTOMERS, customer, SHAPE, sections)
+        sealed = seal_sections(FORM, self._keys.current(customer), customer, sections)
         blinded = self._uniqueness.claims(merged, newest)
         changed = tuple(sorted(name for name in (*core, "attributes") if merged.get(name) != former.get(name)))
         renamed = "name" in changed

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Annotated
 
 from service.access.declared import Kind, Open, Sensitive, Sensitivity, shape_of
+from service.keys.rules import RecordForm
 
 EVIDENCE = "evidence"
 PAGES = "evidence_pages"
@@ -120,3 +121,5 @@ class EvidencePage:
 
 SHAPE = shape_of(Evidence)
 PAGE_SHAPE = shape_of(EvidencePage)
+FORM = RecordForm(EVIDENCE, SHAPE)
+PAGE_FORM = RecordForm(PAGES, PAGE_SHAPE)

@@ -21,6 +21,7 @@ from service.evidence.delivery import Delivery, Download, Downloadable
 from service.evidence.model import (
     COMPLIANCE,
     EVIDENCE,
+    FORM,
     NARRATIVE,
     PREFIX,
     SHAPE,
@@ -238,7 +239,7 @@ class EvidenceRoom:
             "withdrawn_at": None,
             "version": 1,
             "search_version": 1,
-            "sealed": seal_sections(self.shelf.keys.current(owner), EVIDENCE, evidence, SHAPE, sections),
+            "sealed": seal_sections(FORM, self.shelf.keys.current(owner), evidence, sections),
         }
         touched = Touched(evidence, 1, document, collection=EVIDENCE)
 

@@ -13,7 +13,7 @@ from service.cases.service import Cases
 from service.clock import is_id
 from service.crypto import KeyEncryption
 from service.customers.service import Customers
-from service.evidence.model import EVIDENCE, PAGE_SHAPE, PAGES, PREFIX, SHAPE
+from service.evidence.model import FORM, PAGE_FORM, PAGE_SHAPE, PREFIX, SHAPE
 from service.evidence.repository import EvidenceRepository
 from service.jobs.service import Jobs
 from service.journal.service import Journal
@@ -81,11 +81,11 @@ class Shelf:
 
     def sealed(self, document: Mapping[str, Any]) -> SealedRecord:
         """The file's record; its customer's keys are loaded."""
-        return SealedRecord(document, EVIDENCE, SHAPE, self.keys.versions(document["customer"]))
+        return SealedRecord(FORM, document, self.keys.versions(document["customer"]))
 
     def sealed_page(self, document: Mapping[str, Any]) -> SealedRecord:
         """The page's record; its customer's keys are loaded."""
-        return SealedRecord(document, PAGES, PAGE_SHAPE, self.keys.versions(document["customer"]))
+        return SealedRecord(PAGE_FORM, document, self.keys.versions(document["customer"]))
 
     def view(self, caller: Caller, document: Mapping[str, Any], relations: frozenset[Relation]) -> View:
         """The file as the caller sees it."""
@@ -101,7 +101,7 @@ class Shelf:
         kept = {name: values[name] for name in SEALED_FIELDS}
         _, sections = separate(SHAPE, {**kept, **changes})
         key = self.keys.current(document["customer"])
-        return dict(seal_sections(key, EVIDENCE, document["_id"], SHAPE, sections))
+        return dict(seal_sections(FORM, key, document["_id"], sections))
 
 
 def associated_data(evidence: str) -> bytes:

@@ -13,9 +13,9 @@ from service.crypto import CiphertextError
 from service.evidence.decryption import opened
 from service.evidence.model import (
     EVIDENCE,
+    PAGE_FORM,
     PAGE_PREFIX,
     PAGE_SHAPE,
-    PAGES,
     EvidenceState,
     TextState,
 )
@@ -128,7 +128,7 @@ class EvidenceTexts:
                     "case": document["case"],
                     "customer": document["customer"],
                     **openly,
-                    "sealed": seal_sections(key, PAGES, page_id, PAGE_SHAPE, sections),
+                    "sealed": seal_sections(PAGE_FORM, key, page_id, sections),
                 }
             )
         return found

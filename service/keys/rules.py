@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from service.access.declared import RecordShape, Sensitivity, shape_of
+from service.crypto import Place
 
 CURRENT_LAYOUT = 1
 
@@ -49,20 +49,11 @@ def separate(shape: RecordShape, values: Mapping[str, Any]) -> tuple[dict[str, A
     return openly, sealed
 
 
-def revive(shape: RecordShape, sensitivity: Sensitivity, section: Mapping[str, Any]) -> None:
-    """Makes the moments of an opened section datetimes again: a section is JSON, which has none."""
-    for name, inner in _moments(shape.model, sensitivity):
-        value = section.get(name)
-        for item in value if isinstance(value, list) else [value] if value else ():
-            for key in inner:
-                if item.get(key) is not None:
-                    item[key] = datetime.fromisoformat(item[key])
+Moments = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-@cache
-def _moments(model: type, sensitivity: Sensitivity) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Fields of a section whose items hold moments, and under which keys."""
-    shape = shape_of(model)
+def moments_in(shape: RecordShape, sensitivity: Sensitivity) -> Moments:
+    """Which fields of a section have items that hold moments, and under which keys."""
     named = [(name, shape.by_name[name].item) for name in shape.sections[sensitivity]]
     found = [
         (name, tuple(field.name for field in shape_of(item).fields if field.python_type is datetime))
@@ -70,6 +61,31 @@ def _moments(model: type, sensitivity: Sensitivity) -> tuple[tuple[str, tuple[st
         if item is not None
     ]
     return tuple((name, keys) for name, keys in found if keys)
+
+
+class RecordForm:
+    """How the records of one collection are sealed: everything that is the same for all of them, made once."""
+
+    __slots__ = ("collection", "moments", "places", "shape")
+
+    def __init__(self, collection: str, shape: RecordShape) -> None:
+        self.collection = collection
+        self.shape = shape
+        self.places = {
+            sensitivity: {CURRENT_LAYOUT: Place(collection, sensitivity.value, fields)}
+            for sensitivity, fields in shape.sections.items()
+        }
+        self.moments = {sensitivity: moments_in(shape, sensitivity) for sensitivity in shape.sections}
+
+
+def revive(moments: Moments, section: Mapping[str, Any]) -> None:
+    """Makes the moments of an opened section datetimes again: a section is JSON, which has none."""
+    for name, keys in moments:
+        value = section.get(name)
+        for item in value if isinstance(value, list) else [value] if value else ():
+            for key in keys:
+                if item.get(key) is not None:
+                    item[key] = datetime.fromisoformat(item[key])
 
 
 def joined(

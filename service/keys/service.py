@@ -14,11 +14,11 @@ from typing import Any
 import orjson
 from bson import Binary
 
-from service.access.declared import RecordShape, Sensitivity
+from service.access.declared import Sensitivity
 from service.clock import now
-from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, open_sealed, seal
+from service.crypto import Binding, DataKey, KeyEncryption, open_section, seal
 from service.keys.repository import KeyRepository
-from service.keys.rules import CURRENT_LAYOUT, joined, revive
+from service.keys.rules import CURRENT_LAYOUT, RecordForm, joined, revive
 from service.storage import Database, UnitOfWork
 from service.storage.epoch import Epoch
 
@@ -98,18 +98,14 @@ def _context(owner: str, version: int) -> bytes:
 
 
 def seal_sections(
-    key: DataKey,
-    collection: str,
-    record: str,
-    shape: RecordShape,
-    sections: Mapping[Sensitivity, Mapping[str, Any]],
+    form: RecordForm, key: DataKey, record: str, sections: Mapping[Sensitivity, Mapping[str, Any]]
 ) -> dict[str, Binary]:
     """One ciphertext per class; an empty section is left out."""
     return {
         sensitivity.value: Binary(
             seal(
                 key,
-                Binding(collection, record, sensitivity.value, shape.sections[sensitivity]),
+                Binding(form.collection, record, sensitivity.value, form.shape.sections[sensitivity]),
                 CURRENT_LAYOUT,
                 orjson.dumps(section),
             )
@@ -122,48 +118,35 @@ def seal_sections(
 class SealedRecord:
     """A stored document whose sections are opened when asked for, once each."""
 
-    __slots__ = ("_collection", "_keys", "_sections", "_shape", "document")
+    __slots__ = ("_form", "_keys", "_sections", "document", "id")
 
-    def __init__(
-        self, document: Mapping[str, Any], collection: str, shape: RecordShape, keys: Mapping[int, DataKey]
-    ) -> None:
+    def __init__(self, form: RecordForm, document: Mapping[str, Any], keys: Mapping[int, DataKey]) -> None:
         self.document = document
-        self._collection = collection
-        self._shape = shape
+        self.id: str = document["_id"]
+        self._form = form
         self._keys = keys
         self._sections: dict[Sensitivity, Mapping[str, Any]] = {}
-
-    @property
-    def id(self) -> str:
-        """The record's id."""
-        return str(self.document["_id"])
 
     def section(self, sensitivity: Sensitivity) -> Mapping[str, Any]:
         """The section's values. Raises CiphertextError when it can't be opened."""
         found = self._sections.get(sensitivity)
         if found is None:
-            sealed = (self.document.get("sealed") or {}).get(sensitivity.value)
-            found = self._open(sensitivity, bytes(sealed)) if sealed else {}
+            sealed = (self.document.get("sealed") or _NOTHING).get(sensitivity._value_)
+            if sealed:
+                opened = open_section(self._form.places[sensitivity], self._keys, self.id, sealed)
+                found = orjson.loads(opened)
+                moments = self._form.moments[sensitivity]
+                if moments:
+                    revive(moments, found)
+            else:
+                found = _NOTHING
             self._sections[sensitivity] = found
         return found
-
-    def _open(self, sensitivity: Sensitivity, sealed: bytes) -> Mapping[str, Any]:
-        def key_of(version: int) -> DataKey:
-            key = self._keys.get(version)
-            if key is None:
-                raise CiphertextError
-            return key
-
-        def binding_of(layout: int) -> Binding:
-            if layout != CURRENT_LAYOUT:
-                raise CiphertextError
-            return Binding(self._collection, self.id, sensitivity.value, self._shape.sections[sensitivity])
-
-        opened: Mapping[str, Any] = orjson.loads(open_sealed(key_of, binding_of, sealed))
-        revive(self._shape, sensitivity, opened)
-        return opened
 
     def values(self) -> dict[str, Any]:
         """Everything in the record, for services that change it or index it; never for an answer."""
         sections = {Sensitivity(name): self.section(Sensitivity(name)) for name in self.document.get("sealed") or {}}
-        return joined(self._shape, self.document, sections)
+        return joined(self._form.shape, self.document, sections)
+
+
+_NOTHING: Mapping[str, Any] = {}

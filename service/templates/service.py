@@ -33,7 +33,8 @@ class Templates:
     def _forget(self) -> None:
         self._known = None
 
-    async def _all(self) -> dict[str, Template]:
+    async def every(self) -> dict[str, Template]:
+        """All versions of all templates, by id."""
         known = self._known
         if known is None:
             began = self._epoch.value
@@ -44,17 +45,17 @@ class Templates:
 
     async def by_id(self, template_id: str) -> Template:
         """Raises KeyError."""
-        return (await self._all())[template_id]
+        return (await self.every())[template_id]
 
     async def newest(self, of: TemplateOf, key: str = STANDARD) -> Template | None:
         """The version in force."""
-        versions = [t for t in (await self._all()).values() if t.of is of and t.key == key]
+        versions = [t for t in (await self.every()).values() if t.of is of and t.key == key]
         return max(versions, key=lambda t: t.version, default=None)
 
     async def listed(self, of: TemplateOf) -> list[Template]:
         """The version in force of each template."""
         newest: dict[str, Template] = {}
-        for template in (await self._all()).values():
+        for template in (await self.every()).values():
             if template.of is of and (template.key not in newest or newest[template.key].version < template.version):
                 newest[template.key] = template
         return [newest[key] for key in sorted(newest)]
