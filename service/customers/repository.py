@@ -29,6 +29,8 @@ INDEXES = (
     Index(CUSTOMERS, (("unique", 1),), "customers_unique", unique=True, partial={"unique": {"$exists": True}}),
     Index(DUPLICATES, (("department", 1), ("_id", -1)), "duplicates_department"),
 )
+# Tokens are asked for, never read.
+READ = {"blind": 0, "unique": 0}
 
 
 def within(reach: Reach) -> dict[str, Any]:
@@ -44,11 +46,11 @@ class CustomerRepository:
 
     async def get(self, reach: Reach, customer: str) -> dict[str, Any] | None:
         """One customer within reach."""
-        return await self._customers.find_one({"_id": customer, **within(reach)})
+        return await self._customers.find_one({"_id": customer, **within(reach)}, READ)
 
     async def of_ids(self, reach: Reach, ids: Iterable[str]) -> list[dict[str, Any]]:
         """Customers within reach, in no order."""
-        return await self._customers.find({"_id": {"$in": list(ids)}, **within(reach)})
+        return await self._customers.find({"_id": {"$in": list(ids)}, **within(reach)}, projection=READ)
 
     async def listed(
         self,
@@ -62,7 +64,7 @@ class CustomerRepository:
     ) -> list[dict[str, Any]]:
         """A page by (`sort`, id); `after` is the last one seen."""
         query, order = page_query([within(reach), where], sort=sort, descending=descending, after=after)
-        return await self._customers.find(query, sort=order, limit=limit)
+        return await self._customers.find(query, sort=order, limit=limit, projection=READ)
 
     async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:
         """How many customers within reach match."""

@@ -42,7 +42,10 @@ class JournalRepository:
 
     async def insert_alone(self, documents: Sequence[dict[str, Any]]) -> None:
         """Entries that accompany no change of a record: reads, refusals."""
-        await self._journal.insert_many(documents)
+        if len(documents) == 1:
+            await self._journal.insert_one(documents[0])
+        else:
+            await self._journal.insert_many(documents)
 
     async def get(self, entry: str) -> dict[str, Any] | None:
         """One entry."""

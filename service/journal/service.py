@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import rfc8785
 from bson import Binary
 
 from service.access.actor import Caller, IdempotencyMark
 from service.clock import new_id, now
 from service.errors import Code, Invalid
+from service.journal.canonical import canonical
 from service.journal.model import PREFIX, AuditEntry, Repeat, Work, sealed_hash
 from service.journal.repository import JournalRepository
 from service.storage import Database, UnitOfWork
@@ -114,7 +114,7 @@ class Journal:
             mark = {"key": caller.mark.key, "input": caller.mark.input}
             entry["idempotency"] = mark
             facets["idempotency"] = mark
-        return {"_id": entry_id, "entry": Binary(rfc8785.dumps(entry)), "facets": facets}
+        return {"_id": entry_id, "entry": Binary(canonical(entry)), "facets": facets}
 
     async def pending(self) -> list[str]:
         """Ids of records whose index work is not done; more than PENDING_MOST entries mean too many."""
