@@ -7,7 +7,7 @@ function. `schema/execution.py` compiles from the same bindings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -72,6 +72,24 @@ class Relation:
         return None if key is None else info.context.loaders.one(self.loader, key)
 
 
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """Resolver of a field that is answered for all sources of a level at once: `function([source, …], info, …)`
+    gives as many results, in the same order.
+    """
+
+    function: Callable[..., Awaitable[Sequence[Any]]]
+
+    def __call__(self, source: Any, info: Any, **arguments: Any) -> Any:
+        return info.context.loaders.together(self.function, source, info, arguments)
+
+
+def batched(function: Callable[..., Awaitable[Sequence[Any]]]) -> Any:
+    """Marks a resolver as such. Its first parameter, `root`, is the list of sources."""
+    function.batched = Batched(function)  # type: ignore[attr-defined]
+    return function
+
+
 def relation(loader: str, key: Callable[[Any], str | None], description: str) -> Any:
     """Declares a field like this, with its loader and its key; the annotation gives its type."""
 
@@ -128,7 +146,7 @@ def _bind_field(field_name: str, field: GraphQLField) -> None:
         return
     if definition.base_resolver is not None:
         function: Any = definition.base_resolver.wrapped_func
-        field.resolve = getattr(function, "relation", function)
+        field.resolve = getattr(function, "relation", None) or getattr(function, "batched", function)
         return
     named = get_named_type(field.type)
     enum = named.wrapped_cls if isinstance(named, GraphQLEnumType) else None  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.access.actor import Caller
@@ -49,6 +49,16 @@ class Loader:
         return await self.many(wanted)
 
 
+class _Turn:
+    """Sources of one field that are answered together."""
+
+    __slots__ = ("answer", "sources")
+
+    def __init__(self) -> None:
+        self.sources: list[Any] = []
+        self.answer: asyncio.Task[Sequence[Any]] | None = None
+
+
 class Loaders:
     """One per request; nothing read by one caller is ever seen by another."""
 
@@ -59,6 +69,33 @@ class Loaders:
             "customers": Loader(lambda ids: parts.customers.load(caller(), ids)),
             "cases": Loader(lambda ids: parts.cases.load(caller(), ids)),
         }
+        self._turns: dict[int, _Turn] = {}
+
+    async def together(
+        self, read: Callable[..., Awaitable[Sequence[Any]]], source: Any, info: Any, arguments: dict[str, Any]
+    ) -> Any:
+        """What a batched field gives for one of its sources: all that ask in the same turn are asked for at once."""
+        key = id(info.field_nodes[0])
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = _Turn()
+        place = len(turn.sources)
+        turn.sources.append(source)
+        if turn.answer is None:
+            turn.answer = asyncio.create_task(self._take_turn(key, turn, read, info, arguments))
+        return (await turn.answer)[place]
+
+    async def _take_turn(
+        self,
+        key: int,
+        turn: _Turn,
+        read: Callable[..., Awaitable[Sequence[Any]]],
+        info: Any,
+        arguments: dict[str, Any],
+    ) -> Sequence[Any]:
+        await asyncio.sleep(0)
+        del self._turns[key]
+        return await read(turn.sources, info, **arguments)
 
     async def many(self, name: str, ids: Iterable[str]) -> Mapping[str, Any]:
         """Records of one kind, by id."""

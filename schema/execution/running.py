@@ -16,7 +16,7 @@ from graphql import GraphQLSchema, OperationType, default_field_resolver
 from graphql.execution.values import VariableValues
 from graphql.pyutils import is_awaitable
 
-from schema.binding import Relation
+from schema.binding import Batched, Relation
 from schema.execution.inputs import Variables
 
 if TYPE_CHECKING:
@@ -160,26 +160,43 @@ class Run:
         """Level by level, until nothing waits."""
         while self.later:
             level, self.later = self.later, []
-            wanted: dict[str, list[str]] = {}
+            keys: dict[str, list[str]] = {}
+            sources: dict[PlannedField, list[Any]] = {}
             others: list[Later] = []
             for one in level:
                 resolve = one[0].definition.resolve
                 if isinstance(resolve, Relation):
-                    wanted.setdefault(resolve.loader, []).append(one[3])
+                    keys.setdefault(resolve.loader, []).append(one[3])
+                elif isinstance(resolve, Batched):
+                    sources.setdefault(one[0], []).append(one[1])
                 else:
                     others.append(one)
-            reads: list[Awaitable[Any]] = [self.context.loaders.many(name, keys) for name, keys in wanted.items()]
+            reads: list[Awaitable[Any]] = [self.context.loaders.many(name, ids) for name, ids in keys.items()]
+            reads += [self._together(field, of) for field, of in sources.items()]
             reads += [self._awaited(one) for one in others]
+            found: list[Any]
             found = await asyncio.gather(*reads, return_exceptions=True) if len(reads) > 1 else [await reads[0]]
             for result in found:
                 if isinstance(result, BaseException):
                     raise result
-            loaded: dict[str, Any] = dict(zip(wanted, found, strict=False))
-            values = iter(found[len(wanted) :])
+            answers = iter(found)
+            loaded = {name: next(answers) for name in keys}
+            batches = {field: iter(next(answers)) for field in sources}
             for field, _, out, waiting in level:
                 resolve = field.definition.resolve
-                value = loaded[resolve.loader].get(waiting) if isinstance(resolve, Relation) else next(values)
+                if isinstance(resolve, Relation):
+                    value = loaded[resolve.loader].get(waiting)
+                else:
+                    value = next(batches[field]) if isinstance(resolve, Batched) else next(answers)
                 out[field.key] = self.writer.finisher(field)(value, self)
+
+    async def _together(self, field: PlannedField, sources: list[Any]) -> Any:
+        resolve: Any = field.definition.resolve
+        values = await resolve.function(sources, self.info_of(field), **field.values(self))
+        node = id(field.details[0].node)
+        for source, value in zip(sources, values, strict=True):
+            self.memo[id(source), node] = Outcome(source, value, None, was_async=True)
+        return values
 
     async def _awaited(self, one: Later) -> Any:
         field, source, _, awaitable = one

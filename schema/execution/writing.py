@@ -25,7 +25,7 @@ from graphql import (
 )
 from graphql.pyutils import is_awaitable
 
-from schema.binding import Relation, Stored
+from schema.binding import Batched, Relation, Stored
 from schema.execution.leaves import LISTS, enum_names, leaf_test, no_list, nothing, sorted_names, whatever
 from schema.execution.plan import Plan, PlannedField
 from schema.execution.running import SETTLED, Run
@@ -145,6 +145,9 @@ class Writing:
                 missing = f"{self.bind(nothing)}()" if is_non_null_type(field.definition.type) else "None"
                 completed = f"None if {key} is not None else {missing}"
                 after.append(f"if {key} is not None: run.later.append(({bound}, source, out, {key}))")
+            elif isinstance(resolve, Batched):
+                completed = "None"
+                after.append(f"run.later.append(({self.bind(field)}, source, out, None))")
             else:
                 result, waits, bound = self.fresh("r"), self.fresh("w"), self.bind(field)
                 call = self.bind(resolve or default_field_resolver)

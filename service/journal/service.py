@@ -38,6 +38,12 @@ class Journal:
         """Writes the unit's one journal document and returns its id. Raises DuplicateKey for a used
         idempotency key.
         """
+        document = self.document(caller, work)
+        await self.repository.insert(unit, document)
+        return str(document["_id"])
+
+    def document(self, caller: Caller, work: Work) -> dict[str, Any]:
+        """A unit's one journal document, for units that only insert (`Database.insert`)."""
         document = self._document(caller, work)
         before = [
             {
@@ -53,8 +59,7 @@ class Journal:
             document["before"] = before
         if work.index:
             document["progress"] = {"todo": True, "index": list(dict.fromkeys(work.index))}
-        await self.repository.insert(unit, document)
-        return str(document["_id"])
+        return document
 
     async def repeated(self, mark: IdempotencyMark) -> Repeat | None:
         """What was written under this mark before, or None. Raises Invalid IDEMPOTENCY_MISMATCH."""

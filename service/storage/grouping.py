@@ -43,16 +43,21 @@ class SharedRead(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """Groups writes: items that arrive while one write is under way go into the next, together."""
+    """Groups writes: items that arrive while one write is under way go into the next, together.
 
-    def __init__(self, write: Callable[[Sequence[T]], Awaitable[None]], *, largest: int = 500) -> None:
+    `write` raises when nothing was written; or it returns what became of each item, where that may differ.
+    """
+
+    def __init__(
+        self, write: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None] | None]], *, largest: int = 500
+    ) -> None:
         self._write = write
         self._largest = largest
         self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
 
     async def commit(self, item: T) -> None:
-        """Returns once the item is written. Raises what the write raises."""
+        """Returns once the item is written. Raises what the write raises, or returns for this item."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._task is None or self._task.done():
@@ -63,15 +68,18 @@ class GroupCommit(Generic[T]):
         while self._waiting:
             batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
             try:
-                await self._write([item for item, _ in batch])
+                failures = await self._write([item for item, _ in batch])
             except BaseException as error:
                 for _, done in batch:
                     _fail(done, error)
                 if isinstance(error, asyncio.CancelledError):
                     raise
             else:
-                for _, done in batch:
-                    done.set_result(None)
+                for (_, done), failure in zip(batch, failures or (None,) * len(batch), strict=True):
+                    if failure is None:
+                        done.set_result(None)
+                    else:
+                        _fail(done, failure)
 
 
 def _fail(waiting: asyncio.Future[T], error: BaseException) -> None:

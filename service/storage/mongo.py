@@ -29,6 +29,8 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from service.storage.grouping import GroupCommit
+
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
 Sorting = Sequence[tuple[str, int]]
@@ -38,6 +40,7 @@ MAJORITY_READ = ReadConcern("majority")
 SNAPSHOT_READ = ReadConcern("snapshot")
 MAJORITY_WRITE = WriteConcern("majority", wtimeout=20_000)
 ATTEMPTS = 8
+UNITS_MOST = 64
 
 
 class DuplicateKey(Exception):
@@ -223,6 +226,11 @@ class Database:
     native: Any
     driver: str
     _collections: dict[str, Collection] = field(default_factory=dict)
+    _inserts: GroupCommit[Mapping[str, Sequence[Document]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Groups units that only insert."""
+        self._inserts = GroupCommit(self._insert_all, largest=UNITS_MOST)
 
     def collection(self, name: str) -> Collection:
         """The collection, outside any unit of work."""
@@ -230,6 +238,38 @@ class Database:
         if found is None:
             found = self._collections[name] = Collection(self.native[name])
         return found
+
+    async def insert(self, unit: Mapping[str, Sequence[Document]]) -> None:
+        """A unit of work that only inserts: new documents by collection, all of them or none. Raises DuplicateKey.
+
+        Units that arrive while others commit share one transaction: a majority commit waits for the disk, and it
+        waits no longer for sixteen units than for one. If one of them is refused, each is tried by itself.
+        """
+        await self._inserts.commit(unit)
+
+    async def _insert_all(self, units: Sequence[Mapping[str, Sequence[Document]]]) -> Sequence[Exception | None] | None:
+        together: dict[str, list[Document]] = {}
+        for unit in units:
+            for name, documents in unit.items():
+                together.setdefault(name, []).extend(documents)
+
+        async def work(under_way: UnitOfWork) -> None:
+            for name, documents in together.items():
+                collection = under_way.collection(name)
+                await (collection.insert_many(documents) if len(documents) > 1 else collection.insert_one(documents[0]))
+
+        try:
+            await self.transact(work)
+        except DuplicateKey as refused:
+            return [refused] if len(units) == 1 else [await self._failure(unit) for unit in units]
+        return None
+
+    async def _failure(self, unit: Mapping[str, Sequence[Document]]) -> Exception | None:
+        try:
+            failures = await self._insert_all([unit])
+        except PyMongoError as error:
+            return error
+        return failures[0] if failures else None
 
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]]) -> T:
         """Runs `work` in one majority transaction and returns its result.
