@@ -60,6 +60,7 @@ LIST_SIZES = {"Evidence.pages": 500, "CaseHit.highlights": 5, "SearchHighlight.p
               "CaseSearchConnection.facets": 4, "Facet.counts": 100, "EvidencePage.lines": 1_000}  # fmt: skip
 """Largest sizes of lists that are no pages, where they are not at most LIST_SIZE."""
 
+COST_MOST = 500_000
 Cost = Callable[[Mapping[str, Any]], int]
 
 
@@ -232,7 +233,7 @@ class Costs:
         """A function of the given variables."""
         self._lines, self._known = [], {}
         defaults = {
-            definition.variable.name.value: int(definition.default_value.value)
+            definition.variable.name.value: _number(definition.default_value.value)
             for definition in operation.variable_definitions or ()
             if isinstance(definition.default_value, IntValueNode)
         }
@@ -288,7 +289,7 @@ class Costs:
         for argument in node.arguments or ():
             if argument.name.value == "first":
                 if isinstance(argument.value, IntValueNode):
-                    return str(_bounded(int(argument.value.value)))
+                    return str(_bounded(_number(argument.value.value)))
                 if isinstance(argument.value, VariableNode):
                     return f"size(given, defaults, {argument.value.name.value!r})"
         return str(PAGE_DEFAULT)
@@ -313,6 +314,11 @@ class Costs:
 
 def _is_list(kind: Any) -> bool:
     return is_list_type(kind.of_type if is_non_null_type(kind) else kind)
+
+
+def _number(digits: str) -> int:
+    """A literal; one of thousands of digits is refused by validation, not read."""
+    return int(digits) if len(digits) < 10 else PAGE_MOST
 
 
 def _bounded(size: int) -> int:

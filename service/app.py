@@ -15,11 +15,14 @@ import orjson
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from schema.budgets import Budgets
 from schema.cursors import Cursors
+from schema.documents import Checks, Registered
+from schema.execution import Operations
 from schema.http.callers import Callers
 from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
-from schema.http.graphql import GraphQLRoute
+from schema.http.graphql import GraphQLRoute, Limits
 from schema.http.health import health_routes
 from schema.root import core
 from search.engines.embedded import EmbeddedIndex
@@ -217,6 +220,14 @@ def checks_of(system: System) -> dict[str, Callable[[], Awaitable[bool]]]:
     }
 
 
+def _graphql(system: System, callers: Callers) -> GraphQLRoute:
+    settings = system.settings
+    operations = Operations(core, Checks(core, introspection=settings.may_introspect))
+    registered = Registered(settings.documents, only=settings.documents_only)
+    limits = Limits(settings.cost_limit, Budgets(settings.cost_per_minute), settings.operation_seconds)
+    return GraphQLRoute(system, callers, operations, registered, limits)
+
+
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application; its lifespan owns the clients."""
     system = open_system(settings)
@@ -231,7 +242,7 @@ def create_app(settings: Settings) -> Starlette:
         await system.close()
 
     routes = [
-        Route("/graphql", GraphQLRoute(system, callers, core).post, methods=["POST"]),
+        Route("/graphql", _graphql(system, callers).post, methods=["POST"]),
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),
     ]

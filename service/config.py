@@ -38,12 +38,23 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field("", description="addresses whose X-Forwarded-For counts, comma separated")
     token_issuer: str = Field("anjuan", description="`iss` of access tokens")
     token_audience: str = Field("anjuan-api", description="`aud` of access tokens")
+    introspection: bool | None = Field(None, description="whether the schema may be asked for; unset: in development")
+    documents: Path | None = Field(None, description="directory of registered documents (*.graphql); unset: none")
+    documents_only: bool = Field(False, description="answer registered documents only")
+    cost_limit: int = Field(500_000, description="largest cost of one operation")
+    cost_per_minute: int = Field(100_000_000, description="cost that one actor may spend in a minute, per process")
+    operation_seconds: float = Field(20, description="time after which an operation is given up")
     access_token_seconds: int = Field(600, description="life of an access token")
     refresh_token_days: int = Field(14, description="life of a session without use")
     upload_limit_bytes: int = Field(200 * 1024 * 1024, description="largest file accepted")
     retention_years: int = Field(3, description="COMPLIANCE retention set on archived evidence (R43)")
     time_zone: str = Field("Asia/Shanghai", description="time zone of the business calendar")
     log_level: str = Field("INFO", description="log level")
+
+    @property
+    def may_introspect(self) -> bool:
+        """Whether the schema may be asked for."""
+        return self.env == "development" if self.introspection is None else self.introspection
 
     @property
     def keyring_path(self) -> Path:

@@ -55,6 +55,9 @@ class Code(str, Enum):
     SEARCH_BEHIND = "SEARCH_BEHIND"
     SEARCH_UNAVAILABLE = "SEARCH_UNAVAILABLE"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
+    UNKNOWN_DOCUMENT = "UNKNOWN_DOCUMENT"
+    TIMED_OUT = "TIMED_OUT"
     INTERNAL = "INTERNAL"
 
 
@@ -89,12 +92,15 @@ MESSAGES: dict[Code, dict[str, str]] = {
     Code.QUESTION_REFUSED: {"en": "You may not ask by {field}.", "zh-CN": "您无权按 {field} 查询。"},
     Code.INVALID_CURSOR: {"en": "This cursor is not valid for this question.", "zh-CN": "该游标对此查询无效。"},
     Code.INVALID_QUERY: {"en": "The query can't be read: {reason}.", "zh-CN": "查询无法解析:{reason}。"},
-    Code.TOO_COSTLY: {"en": "The document is too costly: {cost} of {limit}.", "zh-CN": "查询代价过高:{cost},上限 {limit}。"},
+    Code.TOO_COSTLY: {"en": "The document is too costly: {field} {cost}, at most {limit}.", "zh-CN": "查询代价过高:{field} {cost},上限 {limit}。"},
     Code.TOO_LARGE: {"en": "The request is larger than {limit} bytes.", "zh-CN": "请求超过 {limit} 字节。"},
     Code.THROTTLED: {"en": "Too many attempts; try again in {seconds} s.", "zh-CN": "尝试次数过多,请在 {seconds} 秒后重试。"},
     Code.SEARCH_BEHIND: {"en": "The index is catching up; try again shortly.", "zh-CN": "索引正在更新,请稍后再试。"},
     Code.SEARCH_UNAVAILABLE: {"en": "Search is not available just now.", "zh-CN": "搜索暂时不可用。"},
     Code.UNSUPPORTED_MEDIA_TYPE: {"en": "Send application/json.", "zh-CN": "请使用 application/json。"},
+    Code.NOT_ACCEPTABLE: {"en": "Accept application/json or application/graphql-response+json.", "zh-CN": "请接受 application/json 或 application/graphql-response+json。"},
+    Code.UNKNOWN_DOCUMENT: {"en": "This document is not registered here.", "zh-CN": "该查询文档未登记。"},
+    Code.TIMED_OUT: {"en": "This took too long and was given up; after a change, ask again with the same idempotency key.", "zh-CN": "处理超时,已放弃;如为修改操作,请用同一幂等键重试。"},
     Code.INTERNAL: {"en": "Something went wrong on our side; the request id is {request}.", "zh-CN": "服务器内部错误,请求编号 {request}。"},
 }  # fmt: skip
 

@@ -31,6 +31,8 @@ from schema.execution.records import record
 from schema.execution.running import Run
 from schema.execution.surprise import Surprise
 from schema.execution.writing import Writer
+from schema.limits import Cost, Costs
+from service.errors import Refused
 
 REMEMBERED_MOST = 1_000
 SETTINGS_MOST = 16
@@ -48,6 +50,8 @@ class Operation:
         self._schema = schema
         self._writers: dict[tuple[Any, ...], Writer] = {}
         self._unknown: str | None = None
+        named = [d for d in document.definitions if isinstance(d, OperationDefinitionNode) and _is_named(d, name)]
+        self._cost: Cost = Costs(schema, document).of(named[0]) if named else lambda _: 1
         self._fragments = {
             definition.name.value: FragmentDetails(definition, None)
             for definition in document.definitions
@@ -60,10 +64,9 @@ class Operation:
         except Surprise as surprise:
             self._unknown = surprise.reason
 
-    @property
-    def kind(self) -> OperationType | None:
-        """Query, mutation or subscription; None where the name names nothing."""
-        return self._operation.operation if hasattr(self, "_operation") else None
+    def cost(self, given: Mapping[str, Any] | None) -> int:
+        """What it costs with these variables; 1 where the name names nothing."""
+        return self._cost(given or {})
 
     async def run(
         self, context: Any, given: Mapping[str, Any] | None = None, root_value: Any = None
@@ -112,13 +115,12 @@ class Operation:
         return await result if inspect.isawaitable(result) else result  # type: ignore[return-value]
 
 
+def _is_named(definition: OperationDefinitionNode, name: str | None) -> bool:
+    return name is None or (definition.name is not None and definition.name.value == name)
+
+
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    found = [
-        definition
-        for definition in document.definitions
-        if isinstance(definition, OperationDefinitionNode)
-        and (name is None or (definition.name is not None and definition.name.value == name))
-    ]
+    found = [d for d in document.definitions if isinstance(d, OperationDefinitionNode) and _is_named(d, name)]
     if len(found) != 1 or found[0].operation is OperationType.SUBSCRIPTION:
         raise Surprise("operation")
     return found[0]
@@ -130,18 +132,25 @@ class Operations:
     def __init__(self, schema: GraphQLSchema, check: Callable[[str], DocumentNode | list[GraphQLError]]) -> None:
         self._schema = schema
         self._check = check
-        self._known: OrderedDict[tuple[str, str | None], Operation | list[GraphQLError]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str | None], Operation | list[GraphQLError] | Refused] = OrderedDict()
 
     def read(self, text: str, name: str | None = None) -> Operation | list[GraphQLError]:
-        """The operation, or what is wrong with its document."""
+        """The operation, or what is wrong with its document. Raises Refused for what `check` refuses."""
         key = (text, name)
         found = self._known.get(key)
         if found is None:
-            checked = self._check(text)
-            found = checked if isinstance(checked, list) else Operation(self._schema, checked, name)
-            self._known[key] = found
+            found = self._known[key] = self._made(text, name)
             if len(self._known) > REMEMBERED_MOST:
                 self._known.popitem(last=False)
         else:
             self._known.move_to_end(key)
+        if isinstance(found, Refused):
+            raise found.with_traceback(None)
         return found
+
+    def _made(self, text: str, name: str | None) -> Operation | list[GraphQLError] | Refused:
+        try:
+            checked = self._check(text)
+            return checked if isinstance(checked, list) else Operation(self._schema, checked, name)
+        except Refused as refused:
+            return refused

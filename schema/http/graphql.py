@@ -6,38 +6,46 @@ full is recorded before the first byte of the answer leaves (P23); if that fails
 
 from __future__ import annotations
 
+import asyncio
 import time
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
-from graphql import DocumentNode, ExecutionResult, GraphQLError, GraphQLSchema, parse, validate
+from graphql import ExecutionResult
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from schema.budgets import Budgets
 from schema.context import Context, Parts
+from schema.documents import Registered
 from schema.errors import presented, record_refusals
-from schema.execution import Operations
+from schema.execution import Operation, Operations
 from schema.http.callers import Callers
+from schema.limits import check_values, too_costly
 from service.errors import Code, Problem, Refused
+from service.storage import deadline
 
 BODY_MOST = 1_000_000
-DOCUMENT_MOST = 16_384
-TOKENS_MOST = 2_000
+BODY_SECONDS = 10
+GRACE_SECONDS = 0.5
+"""The server ends database work this long after the operation was given up, so that the answer is TIMED_OUT."""
+JSON = "application/json"
+RESPONSE_JSON = "application/graphql-response+json"
 log = structlog.get_logger("anjuan.api")
 answered = Counter("anjuan_graphql_requests", "GraphQL requests by outcome", ["outcome"])
 took = Histogram("anjuan_graphql_seconds", "Time to answer a GraphQL request")
 
 
-def checked(schema: GraphQLSchema, text: str) -> DocumentNode | list[GraphQLError]:
-    """A document that was parsed within limits and validated, or what is wrong with it."""
-    try:
-        document = parse(text, max_tokens=TOKENS_MOST)
-    except GraphQLError as error:
-        return [error]
-    return validate(schema, document, max_errors=20) or document
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one operation, and one actor in a minute, may cost; and how long it may take."""
+
+    cost: int
+    budgets: Budgets
+    seconds: float
 
 
 async def bounded_body(request: Request, most: int) -> bytes:
@@ -57,10 +65,14 @@ async def bounded_body(request: Request, most: int) -> bytes:
 class GraphQLRoute:
     """The endpoint."""
 
-    def __init__(self, parts: Parts, callers: Callers, schema: GraphQLSchema) -> None:
+    def __init__(
+        self, parts: Parts, callers: Callers, operations: Operations, registered: Registered, limits: Limits
+    ) -> None:
         self._parts = parts
         self._callers = callers
-        self._operations = Operations(schema, partial(checked, schema))
+        self._operations = operations
+        self._registered = registered
+        self._limits = limits
 
     async def post(self, request: Request) -> Response:
         """Answers one request."""
@@ -68,10 +80,15 @@ class GraphQLRoute:
         context = Context(
             self._parts, None, self._callers.request_id(request), self._callers.source(request), _locale(request)
         )
+        media = _media(request.headers.get("accept", "*/*"))
         try:
-            status, body = await self._answer(request, context)
+            if media is None:
+                raise Refused(Code.NOT_ACCEPTABLE)
+            status, body = await self._answer(request, context, media)
         except Refused as refused:
             status, body = _STATUS.get(refused.problem.code, 400), _refusal(refused.problem, context)
+        except TimeoutError:
+            status, body = 408, _refusal(Problem(Code.TIMED_OUT), context)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:
@@ -80,22 +97,38 @@ class GraphQLRoute:
             status, body = 500, _refusal(problem, context)
         answered.labels("ok" if status == 200 and "errors" not in body else "errors").inc()
         took.observe(time.perf_counter() - began)
-        accepts = request.headers.get("accept", "")
-        media = "application/graphql-response+json" if "graphql-response+json" in accepts else "application/json"
         headers = {"cache-control": "no-store", "x-request-id": context.request_id}
-        return Response(orjson.dumps(body), status, headers, media)
+        return Response(orjson.dumps(body), status, headers, media or JSON)
 
-    async def _answer(self, request: Request, context: Context) -> tuple[int, dict[str, Any]]:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    async def _answer(self, request: Request, context: Context, media: str) -> tuple[int, dict[str, Any]]:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE)
-        asked = _asked(await bounded_body(request, BODY_MOST))
-        if len(asked["query"].encode()) > DOCUMENT_MOST:
-            raise Refused(Code.TOO_LARGE, limit=DOCUMENT_MOST)
+        async with asyncio.timeout(BODY_SECONDS):
+            asked = _asked(await bounded_body(request, BODY_MOST))
+        text = self._registered.text(asked.get("query"), asked.get("documentId"))
         context.caller = await self._callers.of(request, context)
-        operation = self._operations.read(asked["query"], asked.get("operationName"))
-        if isinstance(operation, list):
-            return 200 if context.caller else 400, {"errors": [presented(error, context) for error in operation]}
-        return 200, await self._delivered(await operation.run(context, asked.get("variables")), context)
+        operation = self._operations.read(text, asked.get("operationName"))
+        if isinstance(
+            operation, list
+        ):  # GraphQL over HTTP: a request error, which only the newer media type tells by status
+            status = 400 if media == RESPONSE_JSON else 200
+            return status, {"errors": [presented(error, context) for error in operation]}
+        variables = asked.get("variables")
+        cost = self._spent(operation, variables, context)
+        with deadline(self._limits.seconds + GRACE_SECONDS):
+            async with asyncio.timeout(self._limits.seconds):
+                body = await self._delivered(await operation.run(context, variables), context)
+        body["extensions"] = {"cost": cost}
+        return 200, body
+
+    def _spent(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> dict[str, int]:
+        if variables:
+            check_values(variables)
+        cost, limits = operation.cost(variables), self._limits
+        if cost > limits.cost:
+            raise too_costly("cost", cost, limits.cost)
+        who = context.caller.actor.id if context.caller else context.source
+        return {"asked": cost, "left": limits.budgets.spend(who, cost)}
 
     async def _delivered(self, result: ExecutionResult, context: Context) -> dict[str, Any]:
         body: dict[str, Any] = {"data": result.data}
@@ -112,13 +145,22 @@ def _asked(body: bytes) -> dict[str, Any]:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Refused(Code.INVALID_QUERY, reason="not JSON") from None
-    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str):
+    if not isinstance(asked, dict):
         raise Refused(Code.INVALID_QUERY, reason="`query` is missing")
+    for name in ("query", "documentId", "operationName"):
+        if not isinstance(asked.get(name), str | None):
+            raise Refused(Code.INVALID_QUERY, name, reason=f"`{name}` is no text")
     if not isinstance(asked.get("variables"), dict | None):
-        raise Refused(Code.INVALID_QUERY, reason="`variables` is no object")
-    if not isinstance(asked.get("operationName") or "", str):
-        raise Refused(Code.INVALID_QUERY, reason="`operationName` is no text")
+        raise Refused(Code.INVALID_QUERY, "variables", reason="`variables` is no object")
     return asked
+
+
+def _media(accept: str) -> str | None:
+    """The media type to answer in; None where the client accepts neither of ours."""
+    accepted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+    if RESPONSE_JSON in accepted:
+        return RESPONSE_JSON
+    return JSON if accepted & {JSON, "application/*", "*/*", ""} else None
 
 
 def _locale(request: Request) -> str:
@@ -131,8 +173,12 @@ _STATUS = {
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.TOO_LARGE: 413,
     Code.THROTTLED: 429,
+    Code.NOT_ACCEPTABLE: 406,
 }
 
 
 def _refusal(problem: Problem, context: Context) -> dict[str, Any]:
-    return {"errors": [{"message": problem.message(context.locale), "extensions": {"code": problem.code.value}}]}
+    extensions: dict[str, Any] = {"code": problem.code.value}
+    if problem.field:
+        extensions["field"] = problem.field
+    return {"errors": [{"message": problem.message(context.locale), "extensions": extensions}]}

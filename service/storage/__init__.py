@@ -1,6 +1,6 @@
 """Where bytes are kept: documents (MongoDB) and objects (S3). No rules live here."""
 
-from service.storage.mongo import Collection, Database, DuplicateKey, Index, UnitOfWork, open_database
+from service.storage.mongo import Collection, Database, DuplicateKey, Index, UnitOfWork, deadline, open_database
 from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, open_objects
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Retention",
     "StoredObject",
     "UnitOfWork",
+    "deadline",
     "open_database",
     "open_objects",
 ]

@@ -2,12 +2,15 @@
 
 `SharedRead`: a request is answered by a read that began after it asked, never by an older one.
 `GroupCommit`: a request is answered after the write that holds its item succeeded.
+
+What is done for many runs in a context of its own: no single request's deadline ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ class SharedRead(Generic[T]):
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             if self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._run())
+                self._task = asyncio.create_task(self._run(), context=Context())
         return await asyncio.shield(self._next)
 
     async def _run(self) -> None:
@@ -61,7 +64,7 @@ class GroupCommit(Generic[T]):
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+            self._task = asyncio.create_task(self._run(), context=Context())
         await asyncio.shield(done)
 
     async def _run(self) -> None:

@@ -10,13 +10,15 @@ Read and write concern are majority, set here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Literal, TypeVar
 
+import pymongo
 from bson import CodecOptions
 from pymongo import ReadPreference, ReturnDocument
 from pymongo.errors import (
@@ -362,6 +364,13 @@ async def _abort_quietly(session: Any) -> None:
         await session.abort_transaction()
     except PyMongoError:
         return  # the server ends it by itself; the first error is the one to report
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Database work in this context is ended by the server when the time is over (maxTimeMS), in both drivers."""
+    with pymongo.timeout(seconds):
+        yield
 
 
 def open_database(url: str, name: str, driver: Literal["pymongo", "motor"] = "pymongo") -> Database:

@@ -15,7 +15,8 @@ from service.journal.canonical import canonical
 KEYS = some.text(some.characters(max_codepoint=127), max_size=12)
 LEAVES = some.none() | some.booleans() | some.integers(-(2**53) + 1, 2**53 - 1) | some.text(max_size=40)
 ENTRIES = some.dictionaries(
-    KEYS, some.recursive(LEAVES, lambda inner: some.lists(inner, max_size=4) | some.dictionaries(KEYS, inner, max_size=4))
+    KEYS,
+    some.recursive(LEAVES, lambda inner: some.lists(inner, max_size=4) | some.dictionaries(KEYS, inner, max_size=4)),
 )
 
 
