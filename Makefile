@@ -9,11 +9,11 @@ DATA_DIR = $(or $(ANJUAN_DATA_DIR),$(FILE_DATA_DIR),.anjuan)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench down reset lock doctor
+.PHONY: help up test check bench bench-scale down reset lock doctor
 
 help: ## list the targets
 	@echo "Anjuan (案卷). Targets:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 up: ## start everything on this machine: servers, API, worker, demo data
 	@$(PYTHON) infra/bootstrap.py
@@ -34,6 +34,10 @@ check: ## lint, types, import layers, and whether the committed SDL is the schem
 bench: ## measure it against bare servers; writes tests/bench/latest.json
 	@$(PYTHON) infra/bootstrap.py --dev
 	@$(VENV_PYTHON) -m tests.bench $(ARGS)
+
+bench-scale: ## measure reads at 10,000, 100,000 and a million customers; writes tests/bench/scale.json
+	@$(PYTHON) infra/bootstrap.py --dev
+	@$(VENV_PYTHON) -m tests.bench.scale $(ARGS)
 
 down: ## stop a running `make up`; the data is kept
 	@test -x $(VENV_PYTHON) || { echo "Nothing is installed here, so nothing runs."; exit 1; }

@@ -51,6 +51,7 @@ class World:
     fill_seconds: float
     scratch: Path
     pids: dict[str, int]
+    file: File
     cursor_length: int = 64
 
     @property
@@ -171,6 +172,7 @@ def running_world(directory: Path, customers: int, driver: Any) -> Iterator[Worl
         settings = company_settings(
             directory / "data",
             env="production",
+            cost_per_minute=2**60,
             mongo_url=SecretStr(endpoints.mongo_url),
             mongo_driver=driver,
             s3_endpoint=endpoints.s3_endpoint,
@@ -190,7 +192,7 @@ def running_world(directory: Path, customers: int, driver: Any) -> Iterator[Worl
             company.start("serve")
             company.wait_until_ready()
             pids = {**servers.pids(), "product": company.processes["serve"].pid}
-            world = World(company, ids, f"http://127.0.0.1:{port}", servers.versions(), took, scratch, pids)
+            world = World(company, ids, f"http://127.0.0.1:{port}", servers.versions(), took, scratch, pids, file)
             _plain_copy(world)
             with _bare(settings, file, port) as pids["bare"]:
                 yield world
