@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tests.bench import indexing, loader, requests, uploads, workloads
+from tests.bench import bombs, indexing, loader, requests, uploads, workloads
 from tests.bench.world import World, running_world
 
 LATEST = Path(__file__).with_name("latest.json")
@@ -45,6 +45,8 @@ def main() -> int:
             result |= requests.measure(world, seconds, _say)
             result["versions"] = _versions(world)
             _write(result, options)  # what was measured is kept, whatever happens to the rest
+            _say("Sending documents that are made to be expensive …")
+            result["bombs"] = bombs.measure(world, _say)
             _say("Uploading 32 MiB through the API, and by a plain S3 PUT …")
             result["upload"] = uploads.measure(world, 2 if options.quick else 3)
             _say(f"  {result['upload']}")
