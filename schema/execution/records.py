@@ -18,7 +18,7 @@ from schema.execution.plan import PlannedField
 from schema.execution.running import Run
 from schema.execution.surprise import Surprise
 from schema.execution.writing import Complete, Writer, Writing
-from service.access.declared import RECORDED_CLASSES, FieldShape, Level, RecordShape, Sensitivity
+from service.access.declared import RECORDED_BITS, RECORDED_CLASSES, FieldShape, Level, RecordShape, Sensitivity
 from service.access.view import View, masked
 
 MOST_ROWS = 64
@@ -57,9 +57,10 @@ class _Record:
         writing = self._writing
         writing.line("document = source.document")
         read = [self._read(field) for field in fields]
-        for sensitivity, seen in self._seen.items():
-            shown = f"(source.id, {writing.bind(sensitivity)})"
-            writing.line(f"if {seen}: source.caller.reads.add({shown})")
+        if self._seen:
+            bits = " | ".join(f"({RECORDED_BITS[name]} if {seen} else 0)" for name, seen in self._seen.items())
+            writing.line(f"bits = {bits}")
+            writing.line("if bits: reads = source.caller.reads; reads[source.id] = reads.get(source.id, 0) | bits")
         expressions = dict(zip(fields, read, strict=True))
         writing.answer(fields, lambda field, _: expressions[field] or "None")
         return writing.made()  # type: ignore[no-any-return]

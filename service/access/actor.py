@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from service.access.declared import Level, Sensitivity
+from service.access.declared import RECORDED_BITS, Level, Sensitivity
 from service.access.policy import Policy, Relation, Role, Row
 from service.errors import NotPermitted
 
@@ -66,6 +66,7 @@ class IdempotencyMark:
 class Caller:
     """One request of one actor: what it may see, and what it has been shown (for the journal).
 
+    `reads` has the RECORDED_BITS of what each record was shown of in full.
     `mark` is set for one mutation with an idempotency key (`marked`); the journal writes it with the change.
     """
 
@@ -75,7 +76,7 @@ class Caller:
     source: str = ""
     locale: str = "zh-CN"
     expires: datetime | None = None
-    reads: set[tuple[str, Sensitivity]] = field(default_factory=set)
+    reads: dict[str, int] = field(default_factory=dict)
     mark: IdempotencyMark | None = None
     _reach: Reach | None = None
 
@@ -129,4 +130,4 @@ class Caller:
 
     def saw(self, record: str, sensitivity: Sensitivity) -> None:
         """Remember that a recorded class was delivered in full."""
-        self.reads.add((record, sensitivity))
+        self.reads[record] = self.reads.get(record, 0) | RECORDED_BITS[sensitivity]

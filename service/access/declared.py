@@ -29,7 +29,8 @@ class Sensitivity(str, Enum):
 
 SEALED_CLASSES = tuple(c for c in Sensitivity if c is not Sensitivity.OPEN)
 # A value of one of these, delivered in full, is an entry in the journal (R69).
-RECORDED_CLASSES = frozenset({Sensitivity.CONTACT, Sensitivity.IDENTITY, Sensitivity.FINANCIAL})
+RECORDED_BITS = {Sensitivity.CONTACT: 1, Sensitivity.IDENTITY: 2, Sensitivity.FINANCIAL: 4}
+RECORDED_CLASSES = frozenset(RECORDED_BITS)
 
 
 class Kind(str, Enum):

@@ -14,6 +14,7 @@ from typing import Any
 from bson import Binary
 
 from service.access.actor import Caller, IdempotencyMark
+from service.access.declared import RECORDED_BITS
 from service.clock import new_id, now
 from service.errors import Code, Invalid
 from service.journal.canonical import canonical
@@ -23,6 +24,8 @@ from service.storage import Database, UnitOfWork
 from service.storage.grouping import GroupCommit, SharedRead
 
 PENDING_MOST = 1000
+# Names of the classes that a number of `Caller.reads` stands for.
+_CLASSES = [sorted(name.value for name, bit in RECORDED_BITS.items() if bits & bit) for bits in range(8)]
 _NOT_KEPT = frozenset({"blind", "_id"})
 
 
@@ -79,11 +82,9 @@ class Journal:
         """Records what the caller was shown in full, as one entry, and forgets it. Nothing shown, no entry."""
         if not caller.reads:
             return
-        shown: dict[str, list[str]] = {}
-        for record, sensitivity in sorted(caller.reads):
-            shown.setdefault(record, []).append(sensitivity.value)
+        shown = {record: _CLASSES[bits] for record, bits in caller.reads.items()}
         caller.reads.clear()
-        facets = self._document(caller, Work("record.read", details={"shown": shown}), records=list(shown))
+        facets = self._document(caller, Work("record.read", details={"shown": shown}), records=sorted(shown))
         await self._alone.commit(facets)
 
     def _document(self, caller: Caller, work: Work, records: Sequence[str] | None = None) -> dict[str, Any]:
