@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from schema.binding import relation
-from schema.connections import connection, page_size
+from schema.binding import batched, relation
+from schema.connections import Connection, connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields
 from schema.node import Node, connection_types, require_id
@@ -73,18 +74,36 @@ class Case:
         return allowed_actions(root.document, root.caller, root.relations)
 
     @strawberry.field(description="Its history in the layers that this actor may see, oldest first (R31, R36).")
+    @batched
     async def events(
-        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
+        root: list[Any], info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
     ) -> CaseEventConnection:
-        context = context_of(info)
-        size, question = page_size(first), ["events", root.id, newest_first]
-        last = context.parts.cursors.read(context.signed_in, question, after)
-        found = await context.parts.cases.history.listed(
-            context.signed_in, root, after=last, descending=newest_first, limit=size + 1
-        )
-        return connection(
-            context, question, found, first=size, after=after, position=lambda event: event.document["sequence"]
-        )
+        context, size = context_of(info), page_size(first)
+        caller, history = context.signed_in, context.parts.cases.history
+        if after is None:
+            pages = await history.first_of(caller, root, descending=newest_first, limit=size + 1)
+        else:
+            pages = {
+                case.id: await history.listed(
+                    caller,
+                    case,
+                    after=context.parts.cursors.read(caller, ["events", case.id, newest_first], after),
+                    descending=newest_first,
+                    limit=size + 1,
+                )
+                for case in root
+            }
+        return [
+            connection(
+                context,
+                ["events", case.id, newest_first],
+                pages[case.id],
+                first=size,
+                after=after,
+                position=lambda event: event.document["sequence"],
+            )
+            for case in root
+        ]
 
     @strawberry.field(description="Its scans and files, newest first; withdrawn ones are hidden.")
     async def evidence(
@@ -131,6 +150,17 @@ def where_of(filter: Any) -> dict[str, Any]:
     return where
 
 
+def _cases_connection(
+    context: Context, where: dict[str, Any], order: CaseOrder, views: Sequence[Any], first: int, after: str | None
+) -> Connection:
+    sort = order.value.lstrip("-")
+    return connection(
+        context, ["cases", where, order.value], views, first=first, after=after,
+        position=lambda view: [view.document[sort], view.id],
+        total=lambda: context.parts.cases.count(context.signed_in, where),
+    )  # fmt: skip
+
+
 async def cases_page(
     context: Context,
     where: dict[str, Any],
@@ -138,24 +168,29 @@ async def cases_page(
     first: int,
     after: str | None,
     order: CaseOrder = CaseOrder.RAISED_AT_DESC,
-) -> Any:
+) -> Connection:
     """A page of cases within reach."""
-    caller, size, question = context.signed_in, page_size(first), ["cases", where, order.value]
-    position = context.parts.cursors.read(caller, question, after)
-    descending, sort = order.value.startswith("-"), order.value.lstrip("-")
+    caller, size = context.signed_in, page_size(first)
+    position = context.parts.cursors.read(caller, ["cases", where, order.value], after)
     views = await context.parts.cases.listed(
         caller,
         where=where,
-        sort=sort,
-        descending=descending,
+        sort=order.value.lstrip("-"),
+        descending=order.value.startswith("-"),
         after=tuple(position) if position else None,
         limit=size + 1,
     )
-    return connection(
-        context, question, views, first=size, after=after,
-        position=lambda view: [view.document[sort], view.id],
-        total=lambda: context.parts.cases.count(caller, where),
-    )  # fmt: skip
+    return _cases_connection(context, where, order, views, size, after)
+
+
+async def cases_of(context: Context, customers: list[str], *, first: int, after: str | None) -> list[Connection]:
+    """A page of the cases of each of some customers; the first pages are read together."""
+    if after is not None:
+        return [await cases_page(context, {"customer": one}, first=first, after=after) for one in customers]
+    size = page_size(first)
+    pages = await context.parts.cases.first_of_customers(context.signed_in, customers, size + 1)
+    order = CaseOrder.RAISED_AT_DESC
+    return [_cases_connection(context, {"customer": one}, order, pages.get(one, []), size, after) for one in customers]
 
 
 async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from schema.binding import relation
+from schema.binding import batched, relation
 from schema.connections import connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present
@@ -108,12 +108,13 @@ class Customer:
         return [action for action, right in _RIGHTS.items() if root.caller.may(right, root.relations)]
 
     @strawberry.field(description="Its cases that this actor may see, newest first.")
+    @batched
     async def cases(
-        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+        root: list[Any], info: strawberry.Info, first: int = 20, after: str | None = None
     ) -> Annotated["CaseConnection", strawberry.lazy("schema.cases")]:  # noqa: UP037
-        from schema.cases import cases_page  # noqa: PLC0415 - cases stand above customers
+        from schema.cases import cases_of  # noqa: PLC0415 - cases stand above customers
 
-        return await cases_page(context_of(info), {"customer": root.id}, first=first, after=after)
+        return await cases_of(context_of(info), [view.id for view in root], first=first, after=after)
 
     @strawberry.field(description="Files that belong to the customer rather than to a case (R11).")
     async def evidence(

@@ -6,7 +6,7 @@ from typing import Any
 
 import strawberry
 
-from schema.binding import relation
+from schema.binding import batched, relation
 from schema.cases import Case
 from schema.connections import connection, page_size
 from schema.context import Context, context_of
@@ -18,6 +18,7 @@ from service.access.view import View
 from service.evidence.model import Evidence as EvidenceModel
 from service.evidence.model import EvidenceKind
 from service.evidence.model import EvidencePage as EvidencePageModel
+from service.evidence.service import page_texts
 
 EvidenceKindEnum = enum_type(EvidenceKind)
 
@@ -50,14 +51,18 @@ class Evidence:
         return context_of(info).parts.evidence.download_url(root)
 
     @strawberry.field(description="The text that was read, pages parted by form feeds.")
-    async def text(root: Any, info: strawberry.Info) -> str | None:
+    @batched
+    async def text(root: list[Any], info: strawberry.Info) -> str | None:
         context = context_of(info)
-        return await context.parts.evidence.text(context.signed_in, root)
+        pages = await context.parts.evidence.pages(context.signed_in, root)
+        return [page_texts(pages[view.id]) for view in root]
 
     @strawberry.field(description="The text page by page, with the places of its lines.")
-    async def pages(root: Any, info: strawberry.Info) -> list[EvidencePage]:
+    @batched
+    async def pages(root: list[Any], info: strawberry.Info) -> list[EvidencePage]:
         context = context_of(info)
-        return await context.parts.evidence.pages(context.signed_in, root)
+        pages = await context.parts.evidence.pages(context.signed_in, root)
+        return [pages[view.id] for view in root]
 
 
 EvidenceConnection = connection_types(Evidence, "Evidence")

@@ -151,12 +151,12 @@ class Search:
         """Every text of these cases that the caller may see, masked: (field, text, evidence, page) by case."""
         found: dict[str, list[tuple[str, str, str | None, int | None]]] = {}
         scans = await self._evidence.pages_of_cases(caller, cases)
+        histories = await self._cases.history.first_of(caller, cases, descending=False, limit=EVENTS_MOST)
         for case in cases:
             texts = found.setdefault(case.id, [])
             for name in ("title", "description", "resolution"):
                 texts.append((name, case.shown(name) or "", None, None))
-            events = await self._cases.history.listed(caller, case, after=None, descending=False, limit=EVENTS_MOST)
-            for event in events:
+            for event in histories[case.id]:
                 for name in ("text", "internal_text"):
                     texts.append((event.document["layer"], event.shown(name) or "", None, None))
             for evidence, pages in scans.get(case.id, ()):

@@ -9,7 +9,12 @@ import pytest_asyncio
 
 from service.storage import Database, open_database
 
-pytest_plugins = ["tests.fixtures.servers", "tests.fixtures.engines", "tests.fixtures.company"]
+pytest_plugins = [
+    "tests.fixtures.servers",
+    "tests.fixtures.engines",
+    "tests.fixtures.company",
+    "tests.scenarios.files_world",
+]
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -92,6 +92,23 @@ class History:
         documents = await self._repository.events(case.id, layers, after=after, descending=descending, limit=limit)
         await self._keys.load([case.document["customer"]])
         return [self._view(caller, document, case.relations) for document in documents]
+
+    async def first_of(
+        self, caller: Caller, cases: Sequence[View], *, descending: bool, limit: int
+    ) -> dict[str, list[View]]:
+        """The first page of the history of each of some cases, in one question for all that are seen alike."""
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for case in cases:
+            alike.setdefault(tuple(layer.value for layer in Layer if _open(case, layer)), []).append(case.id)
+        await self._keys.load({case.document["customer"] for case in cases})
+        documents: dict[str, list[dict[str, Any]]] = {}
+        for layers, ids in alike.items():
+            if layers:
+                documents |= await self._repository.first_events(ids, layers, descending=descending, limit=limit)
+        return {
+            case.id: [self._view(caller, document, case.relations) for document in documents.get(case.id, ())]
+            for case in cases
+        }
 
     async def one(self, caller: Caller, document: Mapping[str, Any], case: View) -> View | None:
         """One event, if its layer may be seen."""

@@ -86,6 +86,15 @@ class CaseRecords:
         )
         return await self.views(caller, documents)
 
+    async def first_of_customers(self, caller: Caller, customers: Sequence[str], limit: int) -> dict[str, list[View]]:
+        """The newest cases, within reach, of each of some customers."""
+        pages = await self.repository.first_of_customers(caller.reach, customers, limit=limit)
+        views = await self.views(caller, [document for page in pages.values() for document in page])
+        found: dict[str, list[View]] = {}
+        for view in views:
+            found.setdefault(view.document["customer"], []).append(view)
+        return found
+
     async def count(self, caller: Caller, where: Mapping[str, Any]) -> int:
         """How many cases within reach match."""
         return await self.repository.count(caller.reach, condition(where))

@@ -7,8 +7,9 @@ from typing import Any
 
 from service.access.actor import Reach
 from service.cases.model import CASES, COUNTERS, EVENTS
+from service.customers.model import CUSTOMERS
 from service.storage import Database, Index, UnitOfWork
-from service.storage.paging import page_query
+from service.storage.paging import page_query, pages_of_each
 
 INDEXES = (
     Index(CASES, (("number", 1),), "cases_number", unique=True),
@@ -34,6 +35,7 @@ class CaseRepository:
         self._cases = database.collection(CASES)
         self._events = database.collection(EVENTS)
         self._counters = database.collection(COUNTERS)
+        self._customers = database.collection(CUSTOMERS)
 
     async def next_number(self, year: int) -> int:
         """Increasing within a year; outside any unit of work, so that nobody waits (gaps are allowed)."""
@@ -96,6 +98,29 @@ class CaseRepository:
         if after is not None:
             where["sequence"] = {"$lt" if descending else "$gt": after}
         return await self._events.find(where, sort=[("sequence", -1 if descending else 1)], limit=limit)
+
+    async def first_events(
+        self, cases: Sequence[str], layers: Sequence[str], *, descending: bool, limit: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The first page of the history of each of some cases, only of these layers."""
+        pipeline = pages_of_each(
+            cases,
+            children=EVENTS,
+            key="case",
+            where={"layer": {"$in": list(layers)}},
+            sort=[("sequence", -1 if descending else 1)],
+            limit=limit,
+        )
+        return {found["_id"]: found["page"] for found in await self._cases.aggregate(pipeline)}
+
+    async def first_of_customers(
+        self, reach: Reach, customers: Sequence[str], *, limit: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The newest cases, within reach, of each of some customers."""
+        pipeline = pages_of_each(
+            customers, children=CASES, key="customer", where=within(reach), sort=[("_id", -1)], limit=limit
+        )
+        return {found["_id"]: found["page"] for found in await self._customers.aggregate(pipeline)}
 
     async def event(self, event: str) -> dict[str, Any] | None:
         """One event."""

@@ -44,6 +44,11 @@ class RetentionDiffers(ObjectTrouble):
     """The object store says of a version something else than was asked for."""
 
 
+def page_texts(pages: Sequence[View]) -> str | None:
+    """A whole text through the masks, pages parted by form feeds; None when nothing may be shown."""
+    return "\f".join(page.shown("text") or "" for page in pages) if pages else None
+
+
 class EvidenceRoom:
     """See the module's docstring. Methods raise NotPermitted and Invalid; what a caller may not see is None."""
 
@@ -153,14 +158,10 @@ class EvidenceRoom:
         await self.shelf.keys.load(document["customer"] for document in documents)
         return [self.shelf.view(caller, document, parent.relations) for document in documents]
 
-    async def pages(self, caller: Caller, evidence: View) -> list[View]:
-        """The text page by page, through the masks; a withdrawn file has none."""
-        return (await self._pages(caller, [evidence])).get(evidence.id, [])
-
-    async def text(self, caller: Caller, evidence: View) -> str | None:
-        """The whole text through the masks, pages parted by form feeds; None when nothing may be shown."""
-        pages = [page.shown("text") or "" for page in await self.pages(caller, evidence)]
-        return "\f".join(pages) if pages else None
+    async def pages(self, caller: Caller, evidence: Sequence[View]) -> dict[str, list[View]]:
+        """The texts of some files page by page, through the masks; a withdrawn file has none."""
+        found = await self._pages(caller, evidence)
+        return {view.id: found.get(view.id, []) for view in evidence}
 
     async def pages_of_cases(self, caller: Caller, cases: Sequence[View]) -> dict[str, list[tuple[View, list[View]]]]:
         """Files (not withdrawn) with their pages, by case, through the masks."""

@@ -20,3 +20,25 @@ def page_query(
             clauses.append({"$or": [{sort: {beyond: value}}, {sort: value, "_id": {beyond: last}}]})
     order = [("_id", direction)] if sort == "_id" else [(sort, direction), ("_id", direction)]
     return ({"$and": clauses} if clauses else {}), order
+
+
+def pages_of_each(
+    parents: Sequence[str],
+    *,
+    children: str,
+    key: str,
+    where: Mapping[str, Any],
+    sort: Sequence[tuple[str, int]],
+    limit: int,
+) -> list[dict[str, Any]]:
+    """A pipeline over the parents' collection: the first page of each one's children, under `page`, in one question.
+
+    The server walks the children's index on (`key`, sort) once for each parent and stops at `limit`.
+    """
+    pipeline: list[dict[str, Any]] = [{"$match": dict(where)}] if where else []
+    pipeline += [{"$sort": dict(sort)}, {"$limit": limit}]
+    return [
+        {"$match": {"_id": {"$in": list(parents)}}},
+        {"$project": {"_id": 1}},
+        {"$lookup": {"from": children, "localField": "_id", "foreignField": key, "pipeline": pipeline, "as": "page"}},
+    ]
