@@ -9,7 +9,7 @@ from service.access.actor import Reach
 from service.cases.model import CASES, COUNTERS, EVENTS
 from service.customers.model import CUSTOMERS
 from service.storage import Database, Index, UnitOfWork
-from service.storage.paging import page_query, pages_of_each
+from service.storage.paging import counting, page_query, pages_of_each
 
 INDEXES = (
     Index(CASES, (("number", 1),), "cases_number", unique=True),
@@ -18,9 +18,12 @@ INDEXES = (
     Index(CASES, (("department", 1), ("_id", -1)), "cases_department"),
     Index(CASES, (("customer", 1), ("_id", -1)), "cases_customer"),
     Index(CASES, (("state", 1), ("_id", -1)), "cases_state"),
+    Index(CASES, (("category", 1), ("_id", -1)), "cases_category"),
+    Index(CASES, (("raised_at", -1), ("_id", -1)), "cases_raised"),
     Index(CASES, (("updated_at", -1), ("_id", -1)), "cases_updated"),
     Index(EVENTS, (("case", 1), ("sequence", 1)), "case_events_sequence", unique=True),
 )
+INDEXED = frozenset(index.keys[0][0] for index in INDEXES if index.collection == CASES)
 
 
 def within(reach: Reach) -> dict[str, Any]:
@@ -71,7 +74,8 @@ class CaseRepository:
 
     async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:
         """How many cases within reach match."""
-        return await self._cases.count({"$and": [within(reach), dict(where)]})
+        query, hint = counting([within(reach), where], INDEXED)
+        return await self._cases.count(query, hint=hint)
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """A new case."""

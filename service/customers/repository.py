@@ -8,7 +8,7 @@ from typing import Any
 from service.access.actor import Reach
 from service.customers.model import CUSTOMERS, DUPLICATES
 from service.storage import Database, Index, UnitOfWork
-from service.storage.paging import page_query
+from service.storage.paging import counting, page_query
 
 INDEXES = (
     Index(CUSTOMERS, (("owner", 1), ("_id", -1)), "customers_owner"),
@@ -17,6 +17,7 @@ INDEXES = (
     Index(CUSTOMERS, (("owner", 1), ("updated_at", -1), ("_id", -1)), "customers_owner_updated"),
     Index(CUSTOMERS, (("departments", 1), ("updated_at", -1), ("_id", -1)), "customers_departments_updated"),
     Index(CUSTOMERS, (("updated_at", -1), ("_id", -1)), "customers_updated"),
+    Index(CUSTOMERS, (("tags", 1), ("_id", -1)), "customers_tags"),
     Index(CUSTOMERS, (("blind.phone", 1),), "customers_phone", partial={"blind.phone": {"$exists": True}}),
     Index(CUSTOMERS, (("blind.email", 1),), "customers_email", partial={"blind.email": {"$exists": True}}),
     Index(CUSTOMERS, (("blind.id_number", 1),), "customers_id_number", partial={"blind.id_number": {"$exists": True}}),
@@ -29,6 +30,7 @@ INDEXES = (
     Index(CUSTOMERS, (("unique", 1),), "customers_unique", unique=True, partial={"unique": {"$exists": True}}),
     Index(DUPLICATES, (("department", 1), ("_id", -1)), "duplicates_department"),
 )
+INDEXED = frozenset(index.keys[0][0] for index in INDEXES if index.collection == CUSTOMERS)
 # Tokens are asked for, never read.
 READ = {"blind": 0, "unique": 0}
 
@@ -68,7 +70,8 @@ class CustomerRepository:
 
     async def count(self, reach: Reach, where: Mapping[str, Any]) -> int:
         """How many customers within reach match."""
-        return await self._customers.count({"$and": [within(reach) or {}, dict(where)]})
+        query, hint = counting([within(reach), where], INDEXED)
+        return await self._customers.count(query, hint=hint)
 
     async def any_unique(self, tokens: Sequence[bytes], but: str | None) -> bool:
         """Whether some other customer has one of these unique values."""

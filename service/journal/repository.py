@@ -23,8 +23,8 @@ INDEXES = (
     Index(JOURNAL, (("progress.todo", 1), ("_id", 1)), "journal_todo", partial={"progress.todo": True}),
     Index(
         JOURNAL,
-        (("before.id", 1), ("before.version", -1)),
-        "journal_before",
+        (("before.id", 1), ("_id", -1)),
+        "journal_before_id",
         partial={"before": {"$exists": True}},
     ),
 )

@@ -186,9 +186,11 @@ class Collection:
         found: list[Document] = await cursor.to_list(None)
         return found
 
-    async def count(self, where: Filter, *, limit: int | None = None) -> int:
-        """How many documents match, counted up to `limit`."""
-        options = {"limit": limit} if limit else {}
+    async def count(self, where: Filter, *, limit: int | None = None, hint: str | None = None) -> int:
+        """How many documents match, counted up to `limit`; `hint` names the index to count along."""
+        options: dict[str, Any] = {"limit": limit} if limit else {}
+        if hint:
+            options["hint"] = hint
         return int(await self._native.count_documents(where, session=self._session, **options))
 
     async def estimated_count(self) -> int:

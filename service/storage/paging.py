@@ -22,6 +22,17 @@ def page_query(
     return ({"$and": clauses} if clauses else {}), order
 
 
+def counting(filters: Sequence[Mapping[str, Any]], indexed: frozenset[str]) -> tuple[dict[str, Any], str | None]:
+    """Filter and hint of a count. Where no condition is on a field that an index begins with, MongoDB would walk
+    through the documents; along `_id` it needs none of them for a count of all, and reads in order otherwise.
+    """
+    clauses = [clause for clause in filters if clause]
+    named = {name for clause in clauses for name in clause} | {
+        name for clause in clauses for choice in clause.get("$or", ()) for name in choice
+    }
+    return ({"$and": clauses} if clauses else {}), None if named & indexed else "_id_"
+
+
 def pages_of_each(
     parents: Sequence[str],
     *,

@@ -121,7 +121,7 @@ def _told(entry: dict[str, Any]) -> str:
 
 
 def test_no_query_walks_through_a_collection(profiled: list[dict[str, Any]]) -> None:
-    asked = [entry for entry in profiled if entry.get("planSummary")]
+    asked = [e for e in profiled if e.get("planSummary") and "$changeStream" not in str(e.get("originatingCommand"))]
     assert len(asked) > 500
     walked = {
         _told(entry) for entry in asked
