@@ -26,6 +26,7 @@ from graphql import (
     VariableDefinitionNode,
     VariableNode,
     get_argument_values,
+    get_named_type,
     is_input_object_type,
     is_list_type,
     is_non_null_type,
@@ -46,21 +47,26 @@ _objects: dict[Any, Coercer] = {}
 
 def coercer(kind: GraphQLInputType) -> Coercer:
     """The function that coerces JSON values of a type; it raises Surprise for what is no such value."""
-    return _made(kind, ())
+    return _by_core(kind) if _is_endless(kind) else _made(kind)
 
 
-def _made(kind: Any, above: tuple[Any, ...]) -> Coercer:
+def _is_endless(kind: Any, above: tuple[Any, ...] = ()) -> bool:
+    """Whether a type's values can be nested without end: graphql-core counts their levels, from the outermost."""
+    named: Any = get_named_type(kind)
+    if not is_input_object_type(named):
+        return False
+    return named in above or any(_is_endless(field.type, (*above, named)) for field in named.fields.values())
+
+
+def _made(kind: Any) -> Coercer:
     if is_non_null_type(kind):
-        return _required(_made(kind.of_type, above))
+        return _required(_made(kind.of_type))
     if is_list_type(kind):
-        return _listed(_made(kind.of_type, above))
+        return _listed(_made(kind.of_type))
     if is_input_object_type(kind):
         found = _objects.get(kind)
         if found is None:
-            by_core = kind in above or kind.is_one_of
-            found = _by_core(kind) if by_core else _object(kind, (*above, kind))
-            if kind not in above:
-                _objects[kind] = found
+            found = _objects[kind] = _by_core(kind) if kind.is_one_of else _object(kind)
         return found
     if kind is GraphQLString or kind is GraphQLID:
         return _text(kind)
@@ -110,9 +116,9 @@ def _listed(item: Coercer) -> Coercer:
     return coerce
 
 
-def _object(kind: Any, above: tuple[Any, ...]) -> Coercer:
+def _object(kind: Any) -> Coercer:
     fields = [
-        (name, field.out_name or name, _made(field.type, above), is_required_input_field(field), _default(field))
+        (name, field.out_name or name, _made(field.type), is_required_input_field(field), _default(field))
         for name, field in kind.fields.items()
     ]
     names = frozenset(kind.fields)
