@@ -22,6 +22,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     VariableNode,
 )
@@ -83,6 +84,7 @@ class Plan:
         except (GraphQLError, RecursionError):
             raise Surprise("conditions") from None
         self.fields = self._planned(root, collected.grouped_field_set)
+        self.is_serial = operation.operation is OperationType.MUTATION and len(self.fields) > 1
 
     def fields_of(self, kind: GraphQLObjectType, details: FieldDetailsList) -> list[PlannedField]:
         """What is asked of a type below a field, in the order of the answer."""

@@ -79,7 +79,7 @@ class Run:
         self.coerced = coerced
         self.root_value = root_value
         self.later: list[Later] = []
-        self.memo: dict[tuple[int, int], Outcome] = {}
+        self.memo: dict[tuple[int, int, str], Outcome] = {}
         self._variables = variables
         self._given = given
         self._core: VariableValues | None = None
@@ -143,7 +143,7 @@ class Run:
             out[field.key] = field.parent.name
             return
         resolve = field.definition.resolve or default_field_resolver
-        key, was_async = (id(self.root_value), id(field.details[0].node)), False
+        key, was_async = _place(self.root_value, field.details[0].node, field.parent), False
         arguments = field.values(self)
         try:
             value = resolve(self.root_value, self.info_of(field), **arguments)  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ class Run:
 
     async def _awaited(self, one: Later) -> Any:
         field, source, _, awaitable = one
-        key = (id(source), id(field.details[0].node))
+        key = _place(source, field.details[0].node, field.parent)
         try:
             value = await awaitable
         except Exception as error:
@@ -208,6 +208,10 @@ class Run:
             raise
         self.memo[key] = Outcome(source, value, None, was_async=True)
         return value
+
+    def keep(self, field: PlannedField, source: Any, value: Any) -> None:
+        """Remembers what a resolver below a mutation gave at once: it must not be asked again after the next mutation."""
+        self.memo[_place(source, field.details[0].node, field.parent)] = Outcome(source, value, None, was_async=False)
 
     def close(self) -> None:
         """Ends coroutines that nobody will await."""
@@ -219,8 +223,8 @@ class Run:
         """Middleware for graphql-core: what a resolver gave already is given again, in the same manner."""
         memo = self.memo
 
-        def resolve_once(resolve: Callable[..., Any], source: Any, info: Any, **arguments: Any) -> Any:
-            found = memo.get((id(source), id(info.field_nodes[0])))
+        def resolve_once(resolve: Callable[..., Any], source: Any, info: Any, /, **arguments: Any) -> Any:
+            found = memo.get(_place(source, info.field_nodes[0], info.parent_type))
             if found is None:
                 return resolve(source, info, **arguments)
             if found.was_async:
@@ -230,6 +234,11 @@ class Run:
             return found.value
 
         return resolve_once
+
+
+def _place(source: Any, node: Any, parent: Any) -> tuple[int, int, str]:
+    """What a resolver's result is remembered under. One source can be seen as several types, by one fragment."""
+    return id(source), id(node), parent.name
 
 
 async def _again(found: Outcome) -> Any:

@@ -154,6 +154,8 @@ class Writing:
                 given = f", **{bound}.values(run)" if field.arguments is not None else ""
                 self.line(f"{result} = {call}(source, {bound}.info(run){given})")
                 self.line(f"{waits} = {result}.__class__ not in SETTLED and run.began({result})")
+                if self.writer.plan.is_serial:
+                    self.line(f"if not {waits}: run.keep({bound}, source, {result})")
                 completed = f"None if {waits} else {self.value(field.definition.type, result, field)}"
                 after.append(f"if {waits}: run.later.append(({bound}, source, out, {result}))")
             parts.append(f"{field.key!r}: {completed}")
