@@ -67,17 +67,30 @@ def name() -> str:
 
 
 def run(
-    url: str, bodies: Sequence[bytes], headers: Mapping[str, str], *, seconds: float, shuffled: bool, scratch: Path
+    url: str,
+    bodies: Sequence[bytes],
+    headers: Mapping[str, str],
+    *,
+    seconds: float,
+    shuffled: bool,
+    scratch: Path,
+    connections: int = CONNECTIONS,
 ) -> Load:
-    """POSTs the bodies over CONNECTIONS connections: at random, or one after the other (then again from the first)."""
+    """POSTs the bodies over so many connections: at random, or one after the other (then again from the first)."""
     headers = {"content-type": "application/json", **headers}
     if shutil.which("wrk"):
-        return _wrk(url, bodies, headers, seconds, shuffled, scratch)
-    return asyncio.run(_own(url, bodies, headers, seconds, shuffled))
+        return _wrk(url, bodies, headers, seconds, shuffled, scratch, connections)
+    return asyncio.run(_own(url, bodies, headers, seconds, shuffled, connections))
 
 
 def _wrk(
-    url: str, bodies: Sequence[bytes], headers: Mapping[str, str], seconds: float, shuffled: bool, scratch: Path
+    url: str,
+    bodies: Sequence[bytes],
+    headers: Mapping[str, str],
+    seconds: float,
+    shuffled: bool,
+    scratch: Path,
+    connections: int,
 ) -> Load:
     (scratch / "bodies").write_bytes(b"\n".join(bodies) + b"\n")
     (scratch / "headers").write_text("".join(f"{key}: {value}\n" for key, value in headers.items()), "ascii")
@@ -91,7 +104,7 @@ def _wrk(
     command = [
         "wrk",
         "-t1",
-        f"-c{CONNECTIONS}",
+        f"-c{connections}",
         f"-d{round(seconds)}s",
         "--timeout",
         f"{PATIENCE}s",
@@ -114,9 +127,11 @@ def latencies(
     return asyncio.run(_timed(url, bodies, headers, seconds, True, connections))[0]
 
 
-async def _own(url: str, bodies: Sequence[bytes], headers: Mapping[str, str], seconds: float, shuffled: bool) -> Load:
+async def _own(
+    url: str, bodies: Sequence[bytes], headers: Mapping[str, str], seconds: float, shuffled: bool, connections: int
+) -> Load:
     began = time.perf_counter()
-    took, failed = await _timed(url, bodies, headers, seconds, shuffled, CONNECTIONS)
+    took, failed = await _timed(url, bodies, headers, seconds, shuffled, connections)
     rate = len(took) / (time.perf_counter() - began)
     return Load(len(took), rate, percentile(took, 50) * 1e3, percentile(took, 99) * 1e3, failed)
 

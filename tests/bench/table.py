@@ -14,6 +14,7 @@ from tests.bench.workloads import MEANING, WORKLOADS
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"
+TITLES = {"embedded": "Embedded index", "elasticsearch": "Elasticsearch"}
 BEGIN, END = "<!-- figures: made by tests/bench/table.py -->", "<!-- end of figures -->"
 
 
@@ -30,9 +31,12 @@ def figures() -> str:
 def _rates(latest: Mapping[str, Any]) -> str:
     machine = latest["machine"]
     load = ", ".join(f"{value}" for value in machine["load_average_before"])
-    rows = [
+    told = (
         f"Loader {latest['loader']}, 16 connections, {latest['customers']:,} customers, {latest['driver']}, "
-        f"{machine['processors']} cores ({machine['architecture']}), load average {load} when it began.",
+        f"{machine['processors']} cores ({machine['architecture']}), load average {load} when it began."
+    )
+    rows = [
+        told,
         "",
         "| workload | product/s | p50 ms | p99 ms | bare, plaintext /s | ratio | bare, by hand /s | ratio |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -64,7 +68,7 @@ def _others(latest: Mapping[str, Any]) -> str:
             for size, found in searched.items()
         )
         rate = max(value for key, value in indexed.items() if key.startswith("documents_per_second"))
-        rows.append(f"- {name}: {rate:,} cases/s into the index; a search {sizes}.")
+        rows.append(f"- {TITLES[engine]} ({name}): {rate:,} cases/s into the index; a search {sizes}.")
     bombs = latest.get("bombs")
     if bombs:
         rows.append(
