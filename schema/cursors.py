@@ -1,7 +1,7 @@
 """Cursors: opaque, authenticated, bound to actor, role set and question (P13).
 
-AES-256-GCM over the position, with associated data of everything it is bound to; so a cursor tells nothing,
-and one that was forged, cut, or taken from another actor or question does not open.
+AES-256-GCM over the position and the moment of issue, with associated data of everything it is bound to; so a cursor
+tells nothing, and one that was forged, cut, or taken from another actor or question does not open, nor an old one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import os
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -18,8 +18,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.access.actor import Caller
+from service.clock import now
 from service.errors import Code, Refused
 
+LIFE = timedelta(hours=24)
+"""A list is paged through within a working day; a cursor that is found later, in a log or a bookmark, opens nothing."""
 _NONCE = 12
 
 
@@ -32,7 +35,8 @@ class Cursors:
     def write(self, caller: Caller, question: Any, position: Any) -> str:
         """A cursor for a position (JSON-able; datetimes allowed) in the answer to a question."""
         nonce = os.urandom(_NONCE)
-        sealed = self._cipher.encrypt(nonce, orjson.dumps(_tagged(position)), _bound(caller, question))
+        content = orjson.dumps([int(now().timestamp()), _tagged(position)])
+        sealed = self._cipher.encrypt(nonce, content, _bound(caller, question))
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
     def read(self, caller: Caller, question: Any, cursor: str | None) -> Any:
@@ -46,7 +50,10 @@ class Cursors:
             opened = self._cipher.decrypt(raw[:_NONCE], raw[_NONCE:], _bound(caller, question))
         except (binascii.Error, ValueError, InvalidTag):
             raise Refused(Code.INVALID_CURSOR, "after") from None
-        return _untagged(orjson.loads(opened))
+        issued, position = orjson.loads(opened)
+        if now() - datetime.fromtimestamp(issued, UTC) > LIFE:
+            raise Refused(Code.INVALID_CURSOR, "after")
+        return _untagged(position)
 
 
 def _bound(caller: Caller, question: Any) -> bytes:

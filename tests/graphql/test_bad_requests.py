@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import socket
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from service.clock import new_id
+from service.access.actor import Actor, Caller
+from service.access.policy import Role
+from service.clock import clock_set, new_id, now
 from tests.fixtures.company import Company, dumped
 from tests.graphql.conftest import Stores, new_phone
 
@@ -54,6 +57,21 @@ def test_a_cursor_is_refused_under_another_question(company: Company) -> None:
     for question in ("cases(after: $a)", "users(after: $a)", 'searchCases(query: "水泵", after: $a)'):
         answer = company.ask("manager", f"query($a: String!) {{ {question} {{ nodes {{ id }} }} }}", a=cursor)
         assert answer["errors"][0]["extensions"]["code"] == "INVALID_CURSOR"
+
+
+def test_a_cursor_of_yesterday_is_refused(company: Company, stores: Stores) -> None:
+    """Made as the API makes them, by the same keyring, but a day ago."""
+    last = company.new_customer()["id"]
+    company.new_customer()
+    manager = Actor(company.users["manager"], "", frozenset({Role.ACCOUNT_MANAGER}), None)
+    caller = Caller(manager, stores.runner.run(stores.system.policies.current()))
+    made = {}
+    for age in (timedelta(hours=23), timedelta(hours=25)):
+        with clock_set(now() - age):
+            made[age] = stores.system.cursors.write(caller, ["customers", None, {}, "_id"], [last, last])
+    young, old = made.values()
+    assert company.data("manager", PAGE, a=young, o="CREATED_AT_ASC")["customers"]["nodes"]
+    _refused_cursor(company, old, "CREATED_AT_ASC")
 
 
 @pytest.mark.parametrize("first", [0, -1, 201, 2_147_483_647])
