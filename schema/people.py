@@ -17,8 +17,9 @@ from service.access.policy import Role
 from service.errors import Invalid
 from service.identity.model import Department as DepartmentModel
 from service.identity.model import User as UserModel
+from service.identity.model import UserState
 
-RoleType = enum_type(Role)
+RoleType, UserStateEnum = enum_type(Role), enum_type(UserState)
 
 
 @strawberry.type(description="A text in both languages.")
@@ -98,12 +99,22 @@ class RefreshSessionInput:
     refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
 
 
+@strawberry.input(description="Which sessions to end.")
+class SignOutInput:
+    """Input."""
+
+    everywhere: bool = strawberry.field(
+        default=False, description="Whether all of one's sessions end, on every device, and not this one alone."
+    )
+
+
 @strawberry.input(description="A new password.")
 class ChangePasswordInput:
     """Input."""
 
     current_password: str = strawberry.field(description="The password in use.")
     new_password: str = strawberry.field(description="The new one: 12 characters at least.")
+    idempotency_key: str | None = IDEMPOTENCY_KEY
 
 
 @strawberry.input(description="A new user.")
@@ -130,6 +141,9 @@ class UpdateUserInput:
     roles: list[RoleType] | None = strawberry.field(default=strawberry.UNSET, description="Roles.")
     department: strawberry.ID | None = strawberry.field(default=strawberry.UNSET, description="Id of the department.")
     locale: str | None = strawberry.field(default=strawberry.UNSET, description="`zh-CN` or `en`.")
+    state: UserStateEnum | None = strawberry.field(
+        default=strawberry.UNSET, description="ACTIVE lets a disabled user sign in again; DISABLED ends their sessions."
+    )
     idempotency_key: str | None = IDEMPOTENCY_KEY
 
 
@@ -197,11 +211,15 @@ async def _session(info: strawberry.Info, step: str, *secrets: str) -> Any:
     return {"session": tokens, "user_errors": []}
 
 
-async def sign_out(root: Any, info: strawberry.Info) -> DonePayload:
-    """Ends the session: its tokens are dead at the next query."""
-    context = context_of(info)
-    await context.parts.identity.sign_out(context.signed_in)
-    return {"done": True, "user_errors": []}
+async def sign_out(root: Any, info: strawberry.Info, input: SignOutInput | None = None) -> DonePayload:
+    """Ends the session, or all of one's sessions: their tokens are dead at the next query."""
+    identity = context_of(info).parts.identity
+
+    async def work(caller: Any, values: dict[str, Any]) -> bool:
+        await identity.sign_out(caller, everywhere=values.get("everywhere", False))
+        return True
+
+    return await payload(info, "done", input or {}, work)
 
 
 async def change_password(root: Any, info: strawberry.Info, input: ChangePasswordInput) -> DonePayload:
@@ -213,7 +231,10 @@ async def change_password(root: Any, info: strawberry.Info, input: ChangePasswor
         )
         return True
 
-    return await payload(info, "done", input, work)
+    async def again(_: Any, __: str, ___: int | None) -> bool:
+        return True  # it was changed by the first call
+
+    return await payload(info, "done", input, work, again)
 
 
 async def create_user(root: Any, info: strawberry.Info, input: CreateUserInput) -> UserPayload:

@@ -164,17 +164,27 @@ class Sessions:
         caller = Caller(holder, await self._policies.current(), request_id, source)
         await self._journal.append(unit, caller, _session_work("session.reuse", session))
 
-    async def sign_out(self, caller: Caller) -> None:
-        """Ends the caller's session: its access tokens die at the next request, in every process."""
-        session = caller.actor.session
+    async def sign_out(self, caller: Caller, *, everywhere: bool = False) -> None:
+        """Ends the caller's session, or all of that user's: their access tokens die at the next request, in every
+        process.
+        """
+        session, user = caller.actor.session, caller.actor.id
         if session is None:
             return
 
         async def work(unit: UnitOfWork) -> None:
-            ended = await self.repository.end_session(unit, session, now(), "SIGN_OUT")
-            if ended is not None:
-                await Epoch.raise_in(unit)
-                await self._journal.append(unit, caller, _session_work("session.end", ended))
+            if everywhere:
+                if not (ended := await self.repository.end_sessions(unit, user, now(), "SIGN_OUT")):
+                    return
+                touched = (Touched(user, None, None, collection=USERS),)
+                entry = Work("session.end_all", touched, repeatable=False, details={"sessions": ended})
+            else:
+                document = await self.repository.end_session(unit, session, now(), "SIGN_OUT")
+                if document is None:
+                    return
+                entry = _session_work("session.end", document)
+            await Epoch.raise_in(unit)
+            await self._journal.append(unit, caller, entry)
 
         await self._database.transact(work)
 

@@ -16,7 +16,7 @@ from bson import json_util
 from stdnum.cn import ric
 
 from service.app import System
-from tests.fixtures.company import PEOPLE, Company
+from tests.fixtures.company import PASSWORD, PEOPLE, Company
 
 # Written by signing in, by reading, and by the worker: not what a request of a person changes.
 VOLATILE = {"journal", "sessions", "jobs", "attempts", "epoch", "epochs", "counters", "sign_in_attempts"}
@@ -160,3 +160,30 @@ def problems(company: Company, person: str, mutation: str, **values: Any) -> lis
     assert payload[returns.split()[0]] is None
     assert all(error["message"] for error in payload["userErrors"])
     return [(error["code"], error["field"]) for error in payload["userErrors"]]
+
+
+def employed(company: Company, roles: list[str], department: str = "east") -> tuple[str, dict[str, Any]]:
+    """Somebody new, for a test that takes something away from them: whose token to ask for, and their record."""
+    name = f"temp{time.time_ns()}"
+    user = company.change(
+        "admin", "createUser", "user { id version }", email=f"{name}@example.com", name="临时工",
+        roles=roles, department=company.departments[department], password=PASSWORD,
+    )  # fmt: skip
+    return name, user
+
+
+def signed_in(company: Company, name: str, password: str = PASSWORD) -> str | None:
+    """A session of its own for this person, or None when they may not sign in."""
+    answer = company.ask(
+        None, "mutation($i: SignInInput!) { signIn(input: $i) { session { accessToken } userErrors { code } } }",
+        i={"email": f"{name}@example.com", "password": password},
+    )  # fmt: skip
+    session = answer["data"]["signIn"]["session"]
+    return str(session["accessToken"]) if session else None
+
+
+def lives(company: Company, token: str | None) -> bool:
+    """Whether a token still opens the door."""
+    headers = {"authorization": f"Bearer {token}"}
+    answer = company.client.post(f"{company.url}/graphql", json={"query": "{ viewer { id } }"}, headers=headers)
+    return "errors" not in answer.json()

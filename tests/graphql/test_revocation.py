@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.fixtures.company import PASSWORD, Company, dumped
-from tests.graphql.conftest import Stores, as_seen, assigned
+from tests.graphql.conftest import Stores, as_seen, assigned, employed
 
 # Rights change at the next query (P14)
 
 
-def _employed(company: Company, roles: list[str], department: str = "east") -> tuple[str, dict[str, Any]]:
-    name = f"temp{time.time_ns()}"
-    user = company.change(
-        "admin", "createUser", "user { id version }", email=f"{name}@example.com", name="临时工",
-        roles=roles, department=company.departments[department], password=PASSWORD,
-    )  # fmt: skip
-    return name, user
-
-
 def test_a_disabled_user_is_out_at_the_next_query(company: Company) -> None:
-    name, user = _employed(company, ["SUPERVISOR"])
+    name, user = employed(company, ["SUPERVISOR"])
     assert company.data(name, "{ viewer { id } }")["viewer"]["id"] == user["id"]
     company.change("admin", "disableUser", "user { id state }", id=user["id"], version=user["version"])
     answer = company.ask(name, "{ viewer { id } customers { nodes { id } } }")
@@ -38,7 +28,7 @@ def test_a_disabled_user_is_out_at_the_next_query(company: Company) -> None:
 
 
 def test_a_changed_role_holds_at_the_next_query(company: Company, world: dict[str, Any]) -> None:
-    name, user = _employed(company, ["SUPERVISOR"])
+    name, user = employed(company, ["SUPERVISOR"])
     fields = "bankAccounts { number } channels { value }"
     assert "6200000000000000018" in dumped(as_seen(company, name, "customer", world["customer"]["id"], fields))
     cursor = company.data(name, "{ customers(first: 1) { pageInfo { endCursor } } }")["customers"]["pageInfo"][
@@ -59,7 +49,7 @@ def test_a_changed_role_holds_at_the_next_query(company: Company, world: dict[st
 
 
 def test_another_department_is_out_of_sight_at_the_next_query(company: Company, world: dict[str, Any]) -> None:
-    name, user = _employed(company, ["CLERK"])
+    name, user = employed(company, ["CLERK"])
     assert as_seen(company, name, "case", world["case"]["id"])
     company.change(
         "admin",
@@ -155,7 +145,7 @@ def test_only_json_reaches_the_schema(company: Company, stores: Stores, content_
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 def test_no_other_method_changes_anything(company: Company, method: str) -> None:
-    name, _ = _employed(company, ["CLERK"])
+    name, _ = employed(company, ["CLERK"])
     assert company.data(name, "{ viewer { id } }")
     answer = httpx.request(method, f"{company.url}/graphql", params={"query": SIGN_OUT}, headers=company.headers(name))
     assert b"done" not in answer.content
