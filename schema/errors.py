@@ -46,8 +46,13 @@ def _problem(error: Exception, context: Context) -> Problem:
         return error.problem
     if isinstance(error, Invalid):
         return error.problems[0]
-    log.error("unexpected", trouble=type(error).__name__, request=context.request_id, where=_where(error))
-    return Problem(Code.INTERNAL, None, {"request": context.request_id})
+    return unexpected(error, context.request_id)
+
+
+def unexpected(error: Exception, request_id: str) -> Problem:
+    """What the client is told of an error that nobody expected; the log gets its kind and its place, no values."""
+    log.error("unexpected", trouble=type(error).__name__, request=request_id, where=_where(error))
+    return Problem(Code.INTERNAL, None, {"request": request_id})
 
 
 def _where(error: BaseException) -> str:

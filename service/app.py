@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from schema.budgets import Budgets
@@ -24,6 +25,7 @@ from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
 from schema.http.graphql import GraphQLRoute, Limits
 from schema.http.health import health_routes
+from schema.http.requests import Requests
 from schema.root import core
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import Indexer
@@ -248,4 +250,4 @@ def create_app(settings: Settings) -> Starlette:
     ]
     if settings.env == "development":
         routes += graphiql_routes()
-    return Starlette(routes=routes, lifespan=lifespan)
+    return Starlette(routes=routes, middleware=[Middleware(Requests)], lifespan=lifespan)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
 from starlette.requests import Request
 
 from schema.context import Context
+from schema.http.requests import language_of, request_id_of
 from service.access.actor import Caller
-from service.clock import new_id
 from service.errors import NotSignedIn
 from service.identity.service import Identity
 from service.storage.epoch import Epoch
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{8,64}")
 
 
 class Doors(Protocol):
@@ -50,8 +47,8 @@ class Callers:
 
     async def required(self, request: Request) -> Caller:
         """For routes beside GraphQL. Raises NotSignedIn."""
-        locale = "en" if request.headers.get("accept-language", "").lower().startswith("en") else "zh-CN"
-        nobody = Context(None, None, self.request_id(request), self.source(request), locale)  # type: ignore[arg-type]
+        request_id, source = request_id_of(request), self.source(request)
+        nobody = Context(None, None, request_id, source, language_of(request))  # type: ignore[arg-type]
         caller = await self.of(request, nobody)
         if caller is None:
             raise NotSignedIn
@@ -70,12 +67,6 @@ class Callers:
 
     def _is_trusted(self, address: str) -> bool:
         return _is_address(address) and any(ip_address(address) in network for network in self._trusted)
-
-    @staticmethod
-    def request_id(request: Request) -> str:
-        """The client's X-Request-Id if it is a plain one, or a new id."""
-        given = request.headers.get("x-request-id", "")
-        return given if _REQUEST_ID.fullmatch(given) else new_id("req")
 
 
 def _is_address(text: str) -> bool:

@@ -8,51 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from urllib.parse import quote
 
-import structlog
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from schema.errors import unexpected
+from schema.http.requests import PROTECTION, language_of, problem_response, request_id_of
 from service.access.actor import Caller
 from service.crypto import CiphertextError
 from service.errors import Code, Invalid, NotSignedIn, Problem, Refused
 from service.evidence.delivery import Downloadable
 from service.evidence.service import EvidenceRoom
-from service.storage import ObjectTrouble
+from service.storage import DatabaseTrouble, ObjectTrouble
 
 GetCaller = Callable[[Request], Awaitable[Caller]]
+UNAVAILABLE = (ObjectTrouble, DatabaseTrouble, CiphertextError)
+"""The file can't be had just now, or not any more; what else goes wrong is an error of ours."""
 CHUNK_SECONDS = 30.0
 """How long a client may be silent in the middle of its file."""
 START_SECONDS, SLOWEST_BYTES_PER_SECOND = 120.0, 16 * 1024
 """A whole upload may take START_SECONDS and as long as the slowest accepted line needs."""
 
-STATUSES = {
-    Code.UNAUTHENTICATED: 401,
-    Code.INVALID_SESSION: 401,
-    Code.NOT_PERMITTED: 403,
-    Code.NOT_FOUND: 404,
-    Code.ALREADY_UPLOADED: 409,
-    Code.UPLOAD_EXPIRED: 410,
-    Code.FILE_TOO_LARGE: 413,
-    Code.FILE_TYPE_REFUSED: 415,
-    Code.THROTTLED: 429,
-    Code.INTERNAL: 500,
-}
-_PROTECTION = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9._ -]")
-log = structlog.get_logger(__name__)
 
 
 class RangeNotSatisfiable(ValueError):
@@ -87,14 +70,6 @@ def content_disposition(file_name: str) -> str:
     return f"attachment; filename=\"{fallback}\"; filename*=UTF-8''{quote(file_name, safe='')}"
 
 
-def problem_response(problems: Sequence[Problem], locale: str, status: int | None = None) -> Response:
-    """The same form as GraphQL's `userErrors`, with the status of the first problem."""
-    body = {"errors": [{"code": p.code.value, "message": p.message(locale)} for p in problems]}
-    found = status or STATUSES.get(problems[0].code, 422)
-    headers = {**_PROTECTION, **({"WWW-Authenticate": "Bearer"} if found == 401 else {})}
-    return JSONResponse(body, found, headers)
-
-
 def _absent(locale: str) -> Response:
     return problem_response([Problem(Code.NOT_FOUND, "id")], locale)
 
@@ -127,7 +102,7 @@ class Files:
 
     async def put(self, request: Request) -> Response:
         """204 when the file is stored; an unread body closes the connection."""
-        locale = "zh-CN"
+        locale = language_of(request)
         try:
             caller = await self._caller(request)
             locale = caller.locale
@@ -138,21 +113,21 @@ class Files:
             body = _patient(request, int(length))
             async with aclosing(body):  # type: ignore[type-var]
                 view = await self._evidence.put(caller, request.path_params["id"], int(length), body)
-            return Response(status_code=204, headers=_PROTECTION) if view else _closing(_absent(locale))
+            return Response(status_code=204, headers=PROTECTION) if view else _closing(_absent(locale))
         except Invalid as invalid:
             return _closing(problem_response(invalid.problems, locale))
         except Refused as refused:
             return _closing(problem_response([refused.problem], locale))
         except ClientDisconnect:
-            return _closing(problem_response([Problem(Code.LENGTH_MISMATCH)], locale))
+            return _closing(problem_response([Problem(Code.LENGTH_MISMATCH, "body")], locale))
         except TimeoutError:
-            return _closing(problem_response([Problem(Code.LENGTH_MISMATCH)], locale, 408))
-        except ObjectTrouble as trouble:
-            return _closing(_unavailable(trouble, locale))
+            return _closing(problem_response([Problem(Code.LENGTH_MISMATCH, "body")], locale, 408))
+        except UNAVAILABLE as trouble:
+            return _closing(_unavailable(trouble, request, locale))
 
     async def get(self, request: Request) -> Response:
         """200 or 206 with the bytes, 416 outside them; HEAD the same without them and without an entry."""
-        locale = "zh-CN"
+        locale = language_of(request)
         try:
             caller = await self._caller(request)
             locale = caller.locale
@@ -163,7 +138,7 @@ class Files:
             try:
                 asked = _asked_range(request, file)
             except RangeNotSatisfiable:
-                outside = {**_PROTECTION, "Content-Range": f"bytes */{file.size}"}
+                outside = {**PROTECTION, "Content-Range": f"bytes */{file.size}"}
                 return Response(status_code=416, headers=outside)
             first, last = asked or (0, file.size - 1)
             headers["Content-Length"] = str(last - first + 1)
@@ -181,13 +156,13 @@ class Files:
             return problem_response(invalid.problems, locale)
         except Refused as refused:
             return problem_response([refused.problem], locale)
-        except (ObjectTrouble, CiphertextError) as trouble:
-            return _unavailable(trouble, locale)
+        except UNAVAILABLE as trouble:
+            return _unavailable(trouble, request, locale)
 
 
 def _headers(file: Downloadable) -> dict[str, str]:
     return {
-        **_PROTECTION,
+        **PROTECTION,
         "Accept-Ranges": "bytes",
         "Content-Disposition": content_disposition(file.name),
         "ETag": f'"{file.tag}"',
@@ -220,10 +195,8 @@ def _closing(response: Response) -> Response:
     return response
 
 
-def _unavailable(trouble: Exception, locale: str) -> Response:
-    request = str(structlog.contextvars.get_contextvars().get("request_id", "-"))
-    log.error("file not available", trouble=type(trouble).__name__)
-    return problem_response([Problem(Code.INTERNAL, None, {"request": request})], locale, 503)
+def _unavailable(trouble: Exception, request: Request, locale: str) -> Response:
+    return problem_response([unexpected(trouble, request_id_of(request))], locale, 503)
 
 
 def files_routes(get_caller: GetCaller, evidence: EvidenceRoom) -> list[Route]:

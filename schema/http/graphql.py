@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import structlog
 from graphql import ExecutionResult
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
@@ -21,9 +20,10 @@ from starlette.responses import Response
 from schema.budgets import Budgets
 from schema.context import Context, Parts
 from schema.documents import Registered
-from schema.errors import presented, record_refusals
+from schema.errors import presented, record_refusals, unexpected
 from schema.execution import Operation, Operations
 from schema.http.callers import Callers
+from schema.http.requests import language_of, request_id_of
 from schema.limits import check_values, too_costly
 from service.errors import Code, Problem, Refused
 from service.storage import deadline
@@ -34,7 +34,6 @@ GRACE_SECONDS = 0.5
 """The server ends database work this long after the operation was given up, so that the answer is TIMED_OUT."""
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
-log = structlog.get_logger("anjuan.api")
 answered = Counter("anjuan_graphql_requests", "GraphQL requests by outcome", ["outcome"])
 took = Histogram("anjuan_graphql_seconds", "Time to answer a GraphQL request")
 
@@ -78,7 +77,7 @@ class GraphQLRoute:
         """Answers one request."""
         began = time.perf_counter()
         context = Context(
-            self._parts, None, self._callers.request_id(request), self._callers.source(request), _locale(request)
+            self._parts, None, request_id_of(request), self._callers.source(request), language_of(request)
         )
         media = _media(request.headers.get("accept", "*/*"))
         try:
@@ -92,13 +91,10 @@ class GraphQLRoute:
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:
-            log.error("unexpected", trouble=type(error).__name__, request=context.request_id)
-            problem = Problem(Code.INTERNAL, None, {"request": context.request_id})
-            status, body = 500, _refusal(problem, context)
+            status, body = 500, _refusal(unexpected(error, context.request_id), context)
         answered.labels("ok" if status == 200 and "errors" not in body else "errors").inc()
         took.observe(time.perf_counter() - began)
-        headers = {"cache-control": "no-store", "x-request-id": context.request_id}
-        return Response(orjson.dumps(body), status, headers, media or JSON)
+        return Response(orjson.dumps(body), status, {"cache-control": "no-store"}, media or JSON)
 
     async def _answer(self, request: Request, context: Context, media: str) -> tuple[int, dict[str, Any]]:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
@@ -161,11 +157,6 @@ def _media(accept: str) -> str | None:
     if RESPONSE_JSON in accepted:
         return RESPONSE_JSON
     return JSON if accepted & {JSON, "application/*", "*/*", ""} else None
-
-
-def _locale(request: Request) -> str:
-    wanted = request.headers.get("accept-language", "").lower()
-    return "en" if wanted.startswith("en") else "zh-CN"
 
 
 _STATUS = {

@@ -99,11 +99,11 @@ def awaits_upload(document: Mapping[str, Any], at: datetime) -> bool:
 def check_awaited(document: Mapping[str, Any], at: datetime) -> None:
     """Raises Invalid with the reason why no bytes are awaited."""
     if document["state"] == EvidenceState.STORED.value:
-        raise Invalid.because(Code.ALREADY_UPLOADED)
+        raise Invalid.because(Code.ALREADY_UPLOADED, "state")
     if document["withdrawn_at"] is not None:
         raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "state", state="WITHDRAWN")
     if document["expires_at"] <= at:
-        raise Invalid.because(Code.UPLOAD_EXPIRED)
+        raise Invalid.because(Code.UPLOAD_EXPIRED, "expiresAt")
     if document["state"] == EvidenceState.FAILED.value:
         raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "state", state=EvidenceState.FAILED.value)
 
@@ -111,11 +111,11 @@ def check_awaited(document: Mapping[str, Any], at: datetime) -> None:
 def check_length(size: int, length: int, limit: int) -> None:
     """Before a byte is read: the request's length is the announced one. Raises Invalid."""
     if length > limit:
-        raise Invalid.because(Code.FILE_TOO_LARGE, limit=limit)
+        raise Invalid.because(Code.FILE_TOO_LARGE, "size", limit=limit)
     if length == 0:
-        raise Invalid.because(Code.EMPTY_FILE)
+        raise Invalid.because(Code.EMPTY_FILE, "body")
     if length != size:
-        raise Invalid.because(Code.LENGTH_MISMATCH)
+        raise Invalid.because(Code.LENGTH_MISMATCH, "size")
 
 
 def may_download(view: View) -> bool:

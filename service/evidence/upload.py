@@ -151,7 +151,7 @@ class SealingSource:
             return
         self._received += len(piece)
         if self._received > self._size:
-            raise Invalid.because(Code.LENGTH_MISMATCH)
+            raise Invalid.because(Code.LENGTH_MISMATCH, "body")
         self._plain.update(piece)
         if self._head is not None:
             self._head += piece
@@ -159,16 +159,16 @@ class SealingSource:
                 return
             piece, self._head = bytes(self._head), None
             if not agrees(self._media_type, self._extension, sniff(piece[:HEAD_BYTES])):
-                raise Invalid.because(Code.FILE_TYPE_REFUSED)
+                raise Invalid.because(Code.FILE_TYPE_REFUSED, "mediaType")
         self._ready += self._encryptor.update(piece)
 
     def _check_whole(self) -> None:
         if not self._received:
-            raise Invalid.because(Code.EMPTY_FILE)
+            raise Invalid.because(Code.EMPTY_FILE, "body")
         if self._received != self._size:
-            raise Invalid.because(Code.LENGTH_MISMATCH)
+            raise Invalid.because(Code.LENGTH_MISMATCH, "body")
         if self._announced is not None and self._announced != self.plaintext_sha256:
-            raise Invalid.because(Code.CHECKSUM_MISMATCH)
+            raise Invalid.because(Code.CHECKSUM_MISMATCH, "sha256")
 
 
 async def stream_into(

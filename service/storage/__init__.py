@@ -1,11 +1,21 @@
 """Where bytes are kept: documents (MongoDB) and objects (S3). No rules live here."""
 
-from service.storage.mongo import Collection, Database, DuplicateKey, Index, UnitOfWork, deadline, open_database
+from service.storage.mongo import (
+    Collection,
+    Database,
+    DatabaseTrouble,
+    DuplicateKey,
+    Index,
+    UnitOfWork,
+    deadline,
+    open_database,
+)
 from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, open_objects
 
 __all__ = [
     "Collection",
     "Database",
+    "DatabaseTrouble",
     "DuplicateKey",
     "Index",
     "ObjectStore",

@@ -43,6 +43,8 @@ SNAPSHOT_READ = ReadConcern("snapshot")
 MAJORITY_WRITE = WriteConcern("majority", wtimeout=20_000)
 ATTEMPTS = 8
 UNITS_MOST = 64
+DatabaseTrouble = PyMongoError
+"""What either driver raises when the database refuses or does not answer; its text may hold values."""
 
 
 class DuplicateKey(Exception):

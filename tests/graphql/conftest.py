@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from bson import json_util
 from stdnum.cn import ric
@@ -187,3 +188,18 @@ def lives(company: Company, token: str | None) -> bool:
     headers = {"authorization": f"Bearer {token}"}
     answer = company.client.post(f"{company.url}/graphql", json={"query": "{ viewer { id } }"}, headers=headers)
     return "errors" not in answer.json()
+
+
+PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+
+def stored_file(company: Company, case: str | None = None, *, customer: str | None = None, by: str = "clerk") -> Any:
+    """A file of a case or of a customer, with its bytes."""
+    parent = {"case": case} if case else {"customer": customer}
+    evidence = company.change(
+        by, "createEvidence", "evidence { id version uploadUrl }",
+        **parent, kind="CONTRACT", fileName="合同.pdf", mediaType="application/pdf", size=len(PDF),
+    )  # fmt: skip
+    sent = httpx.put(evidence["uploadUrl"], content=PDF, headers=company.headers(by), timeout=60)
+    assert sent.status_code == 204, sent.text
+    return evidence

@@ -5,18 +5,16 @@ from __future__ import annotations
 import io
 import socket
 import zipfile
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from service.clock import new_id
+from service.clock import new_id, now
 from tests.fixtures.company import Company
-from tests.graphql.conftest import Stores, problems
-
-PDF = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
-
+from tests.graphql.conftest import PDF, Stores, problems
 
 # Files
 
@@ -33,8 +31,10 @@ def _put(company: Company, evidence: dict[str, Any], content: bytes) -> httpx.Re
     return httpx.put(evidence["uploadUrl"], content=content, headers=company.headers("clerk"), timeout=60)
 
 
-def _code(answer: httpx.Response) -> str:
-    return str(answer.json()["errors"][0]["code"])
+def _code(answer: httpx.Response) -> tuple[str, str | None]:
+    (error,) = answer.json()["errors"]
+    assert error["message"]
+    return error["code"], error["field"]
 
 
 @pytest.mark.parametrize(
@@ -71,29 +71,58 @@ def test_a_zip_named_pdf_is_refused_and_leaves_no_object(
     content = buffer.getvalue()
     evidence = _registered(company, case, len(content))
     answer = _put(company, evidence, content)
-    assert (answer.status_code, _code(answer)) == (415, "FILE_TYPE_REFUSED")
+    assert (answer.status_code, _code(answer)) == (415, ("FILE_TYPE_REFUSED", "mediaType"))
     document = stores.one("evidence", evidence["id"])
     assert document["state"] == "FAILED"
     assert "object" not in document
     again = _put(company, evidence, content)
-    assert (again.status_code, _code(again)) == (422, "NOT_ALLOWED_IN_STATE")
+    assert (again.status_code, _code(again)) == (422, ("NOT_ALLOWED_IN_STATE", "state"))
     assert stores.one("evidence", evidence["id"]) == document
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "code"),
-    [(b"", 422, "EMPTY_FILE"), (PDF + b"\n", 422, "LENGTH_MISMATCH"), (PDF[:-1], 422, "LENGTH_MISMATCH")],
+    ("content", "status", "code", "field"),
+    [
+        (b"", 422, "EMPTY_FILE", "body"),
+        (PDF + b"\n", 422, "LENGTH_MISMATCH", "size"),
+        (PDF[:-1], 422, "LENGTH_MISMATCH", "size"),
+    ],
     ids=["empty", "larger than announced", "smaller than announced"],
 )
 def test_bytes_of_another_length_are_refused_and_the_right_ones_still_come(
-    company: Company, stores: Stores, case: dict[str, Any], content: bytes, status: int, code: str
+    company: Company, stores: Stores, case: dict[str, Any], content: bytes, status: int, code: str, field: str
 ) -> None:
     evidence = _registered(company, case, len(PDF))
     before = stores.everything()
     answer = _put(company, evidence, content)
-    assert (answer.status_code, _code(answer)) == (status, code)
+    assert (answer.status_code, _code(answer)) == (status, (code, field))
     assert stores.everything() == before
     assert _put(company, evidence, PDF).status_code == 204
+
+
+def test_bytes_with_another_checksum_are_refused(company: Company, stores: Stores, case: dict[str, Any]) -> None:
+    evidence = _registered(company, case, len(PDF), sha256="0" * 64)
+    answer = _put(company, evidence, PDF)
+    assert (answer.status_code, _code(answer)) == (422, ("CHECKSUM_MISMATCH", "sha256"))
+    assert "object" not in stores.one("evidence", evidence["id"])
+
+
+def test_an_upload_that_comes_too_late_is_refused(company: Company, stores: Stores, case: dict[str, Any]) -> None:
+    evidence = _registered(company, case, len(PDF))
+    stores.change("evidence", evidence["id"], {"$set": {"expires_at": now() - timedelta(seconds=1)}})
+    answer = _put(company, evidence, PDF)
+    assert (answer.status_code, _code(answer)) in (
+        (410, ("UPLOAD_EXPIRED", "expiresAt")),
+        (422, ("NOT_ALLOWED_IN_STATE", "state")),  # the worker was there first
+    )
+
+
+def test_an_upload_to_nothing_or_by_nobody_is_refused(company: Company) -> None:
+    nowhere = f"{company.url}/files/{new_id('evd')}"
+    answer = httpx.put(nowhere, content=PDF, headers=company.headers("clerk"), timeout=60)
+    assert (answer.status_code, _code(answer)) == (404, ("NOT_FOUND", "id"))
+    answer = httpx.put(nowhere, content=PDF, timeout=60)
+    assert (answer.status_code, _code(answer)) == (401, ("UNAUTHENTICATED", None))
 
 
 def test_an_upload_without_a_length_is_refused(company: Company, stores: Stores, case: dict[str, Any]) -> None:
@@ -101,7 +130,7 @@ def test_an_upload_without_a_length_is_refused(company: Company, stores: Stores,
     before = stores.everything()
     chunks = iter([PDF])
     answer = httpx.put(evidence["uploadUrl"], content=chunks, headers=company.headers("clerk"), timeout=60)
-    assert (answer.status_code, _code(answer)) == (411, "REQUIRED")
+    assert (answer.status_code, _code(answer)) == (411, ("REQUIRED", "Content-Length"))
     assert stores.everything() == before
 
 
@@ -130,5 +159,5 @@ def test_a_second_put_to_a_finished_upload_changes_nothing(
     before = stores.everything()
     for content in (PDF, PDF[:-1] + b"X"):
         answer = _put(company, evidence, content)
-        assert (answer.status_code, _code(answer)) == (409, "ALREADY_UPLOADED")
+        assert (answer.status_code, _code(answer)) == (409, ("ALREADY_UPLOADED", "state"))
     assert stores.everything() == before

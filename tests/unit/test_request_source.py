@@ -9,6 +9,7 @@ import pytest
 from starlette.requests import Request
 
 from schema.http.callers import Callers
+from schema.http.requests import request_id_of
 
 
 def request(peer: str, forwarded: str | None = None) -> Request:
@@ -35,7 +36,9 @@ def test_only_trusted_proxies_are_believed(trusted: str, peer: str, forwarded: s
 
 
 def test_a_request_id_is_taken_over_only_when_it_is_a_plain_one() -> None:
-    scope = {"type": "http", "headers": [(b"x-request-id", b'{"$ne": 1}')], "client": None}
-    assert Callers.request_id(Request(scope)).startswith("req_")
-    scope["headers"] = [(b"x-request-id", b"trace-0123456789")]
-    assert Callers.request_id(Request(scope)) == "trace-0123456789"
+    strange = Request({"type": "http", "headers": [(b"x-request-id", b'{"$ne": 1}')], "client": None})
+    made = request_id_of(strange)
+    assert made.startswith("req_")
+    assert request_id_of(strange) == made, "one request has one id"
+    plain = Request({"type": "http", "headers": [(b"x-request-id", b"trace-0123456789")], "client": None})
+    assert request_id_of(plain) == "trace-0123456789"
