@@ -54,7 +54,17 @@ def new_id(prefix: str) -> str:
         noise = clock.random.getrandbits(80)
     random_a = noise >> 68
     random_b = noise & 0x3FFF_FFFF_FFFF_FFFF
-    value = milliseconds << 80 | 0x7 << 76 | random_a << 64 | 0x2 << 62 | random_b
+    return _typed(prefix, milliseconds << 80 | 0x7 << 76 | random_a << 64 | 0x2 << 62 | random_b)
+
+
+def first_id(prefix: str, at: datetime) -> str:
+    """What stands before every id that is made at this moment or later, and after every earlier one: a bound for ids
+    by their time, no id itself.
+    """
+    return _typed(prefix, max(0, int(at.timestamp() * 1000)) << 80)
+
+
+def _typed(prefix: str, value: int) -> str:
     letters = "".join([_PAIRS[(value >> shift) & 0x3FF] for shift in range(120, -1, -10)])
     return f"{prefix}_{letters}"
 

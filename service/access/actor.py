@@ -64,7 +64,7 @@ class IdempotencyMark:
 
 @dataclass(slots=True)
 class Caller:
-    """One request of one actor: what it may see, and what it has been shown (for the journal).
+    """One request of one actor: what it may see, and what it has asked and been shown (for the journal).
 
     `reads` has the RECORDED_BITS of what each record was shown of in full.
     `mark` is set for one mutation with an idempotency key (`marked`); the journal writes it with the change.
@@ -77,6 +77,7 @@ class Caller:
     locale: str = "zh-CN"
     expires: datetime | None = None
     reads: dict[str, int] = field(default_factory=dict)
+    lookups: set[tuple[str, str]] = field(default_factory=set)
     mark: IdempotencyMark | None = None
     _reach: Reach | None = None
 
@@ -127,6 +128,10 @@ class Caller:
         """Whether fields of this class may be filtered, sorted, faceted or searched by this actor at all."""
         needed = Level.PARTIAL if free_text else Level.FULL
         return self.policy.lowest(self.actor.roles, sensitivity) >= needed
+
+    def looked_up(self, field: str, value: str) -> None:
+        """Remember that a value was asked for by blind equality; only the field will be written down."""
+        self.lookups.add((field, value))
 
     def saw(self, record: str, sensitivity: Sensitivity) -> None:
         """Remember that a recorded class was delivered in full."""

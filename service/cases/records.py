@@ -213,7 +213,7 @@ def condition(where: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("category", "department", "assignee", "owner", "customer", "number")
         if where.get(name) is not None
     }
-    if where.get("state"):
+    if where.get("state") is not None:  # of no state is no case
         found["state"] = {"$in": list(where["state"])}
     raised = {
         operator: where[name] for name, operator in (("raised_from", "$gte"), ("raised_to", "$lt")) if where.get(name)

@@ -125,17 +125,16 @@ class Customers:
         """
         condition: dict[str, Any] = {}
         for name in ("kind", "relation", "owner", "department"):
-            if where.get(name):
+            if where.get(name) is not None:
                 condition[name] = where[name]
-        if where.get("tag"):
+        if where.get("tag") is not None:
             condition["tags"] = where["tag"]
         lookups = {name: where[name] for name in BLIND_FIELDS if where.get(name) is not None}
         for name in lookups:
             if caller.policy.lowest(caller.actor.roles, BLIND_FIELDS[name]) < Level.BLIND:
-                raise Refused(Code.QUESTION_REFUSED, name)
-        if lookups:
-            await self._journal.record(caller, Work("customer.lookup", details={"fields": sorted(lookups)}))
+                raise Refused(Code.QUESTION_REFUSED, _camel(name))
         for name, value in lookups.items():
+            caller.looked_up(name, value)
             normal = normal_lookup(name, value)
             if normal is None:
                 return None

@@ -40,15 +40,15 @@ class EvidenceRepository:
     async def of_parent(
         self, field: str, parent: str, *, after: str | None, limit: int, withdrawn: bool
     ) -> list[dict[str, Any]]:
-        """A page of a case's or (`field` "customer") of a customer's own evidence, oldest first."""
+        """A page of a case's or (`field` "customer") of a customer's own evidence, newest first."""
         where: dict[str, Any] = {field: parent}
         if field == "customer":
             where["case"] = None
         if after is not None:
-            where["_id"] = {"$gt": after}
+            where["_id"] = {"$lt": after}
         if not withdrawn:
             where["withdrawn_at"] = None
-        return await self._evidence.find(where, sort=[("_id", 1)], limit=limit)
+        return await self._evidence.find(where, sort=[("_id", -1)], limit=limit)
 
     async def of_cases(self, cases: Iterable[str], *, withdrawn: bool) -> list[dict[str, Any]]:
         """All evidence of some cases, oldest first."""

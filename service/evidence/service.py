@@ -142,13 +142,13 @@ class EvidenceRoom:
     async def of_case(
         self, caller: Caller, case: View, after: str | None, limit: int, include_withdrawn: bool = False
     ) -> list[View]:
-        """A page of a case's evidence, oldest first; `after` is the id of the last one seen."""
+        """A page of a case's evidence, newest first; `after` is the id of the last one seen."""
         return await self._of_parent(caller, "case", case, after, limit, include_withdrawn)
 
     async def of_customer(
         self, caller: Caller, customer: View, after: str | None, limit: int, include_withdrawn: bool = False
     ) -> list[View]:
-        """A page of a customer's own evidence (that of its cases is the cases'), oldest first."""
+        """A page of a customer's own evidence (that of its cases is the cases'), newest first."""
         return await self._of_parent(caller, "customer", customer, after, limit, include_withdrawn)
 
     async def _of_parent(

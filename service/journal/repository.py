@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.journal.model import JOURNAL
+from service.clock import first_id
+from service.journal.model import JOURNAL, PREFIX
 from service.storage import Database, Index, UnitOfWork
 
 INDEXES = (
@@ -28,6 +29,44 @@ INDEXES = (
         partial={"before": {"$exists": True}},
     ),
 )
+
+_BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+ID_SLACK = timedelta(minutes=1)
+"""An entry's id is made a moment before its time is taken; clocks may be set in between."""
+
+
+def entries_query(
+    *,
+    actor: str | None,
+    actions: Sequence[str] | None,
+    record: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    before_id: str | None,
+) -> dict[str, Any]:
+    """The filter of `entries`. Times bound the ids too, which every index ends with; `facets.at` decides."""
+    where: dict[str, Any] = {}
+    if actor is not None:
+        where["facets.actor"] = actor
+    if actions is not None:
+        where["facets.action"] = {"$in": list(actions)}
+    if record is not None:
+        where["facets.records"] = record
+    times: dict[str, Any] = {}
+    ids: dict[str, Any] = {}
+    if since is not None:
+        times["$gte"] = since
+        ids["$gte"] = first_id(PREFIX, since - min(ID_SLACK, since - _BEGINNING))
+    if until is not None:
+        times["$lt"] = until
+        ids["$lt"] = first_id(PREFIX, until + min(ID_SLACK, _END - until))
+    if before_id is not None:
+        ids["$lt"] = min(before_id, ids.get("$lt", before_id))
+    if times:
+        where["facets.at"] = times
+    if ids:
+        where["_id"] = ids
+    return where
 
 
 class JournalRepository:
@@ -67,20 +106,9 @@ class JournalRepository:
         limit: int,
     ) -> list[dict[str, Any]]:
         """Newest first. Ids are UUIDv7, so they sort by time."""
-        where: dict[str, Any] = {}
-        if actor:
-            where["facets.actor"] = actor
-        if actions:
-            where["facets.action"] = {"$in": list(actions)}
-        if record:
-            where["facets.records"] = record
-        if since or until:
-            where["facets.at"] = {
-                **({"$gte": since} if since else {}),
-                **({"$lt": until} if until else {}),
-            }
-        if before_id:
-            where["_id"] = {"$lt": before_id}
+        where = entries_query(
+            actor=actor, actions=actions, record=record, since=since, until=until, before_id=before_id
+        )
         return await self._journal.find(where, sort=[("_id", -1)], limit=limit, projection={"entry": 1, "facets": 1})
 
     async def former_states(self, record: str, *, before_version: int | None, limit: int) -> list[dict[str, Any]]:

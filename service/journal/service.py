@@ -79,7 +79,14 @@ class Journal:
         await self._alone.commit(self._document(caller, work))
 
     async def record_reads(self, caller: Caller) -> None:
-        """Records what the caller was shown in full, as one entry, and forgets it. Nothing shown, no entry."""
+        """Records what the caller looked up by blind equality and what they were shown in full, as one entry each, and
+        forgets it. Nothing asked or shown, no entry.
+        """
+        if caller.lookups:
+            fields = sorted({field for field, _ in caller.lookups})
+            details = {"fields": fields, "values": len(caller.lookups)}
+            caller.lookups.clear()
+            await self._alone.commit(self._document(caller, Work("customer.lookup", details=details)))
         if not caller.reads:
             return
         shown = {record: _CLASSES[bits] for record, bits in caller.reads.items()}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.clock import ALPHABET, clock_set, is_id, new_id, now
+from service.clock import ALPHABET, clock_set, first_id, is_id, new_id, now
 
 AT = datetime(2026, 11, 24, 2, 4, 57, 123000, tzinfo=UTC)
 
@@ -35,6 +35,19 @@ def test_ids_of_later_moments_sort_later() -> None:
             ids.append(new_id("cas"))
             clock.advance(timedelta(milliseconds=1))
     assert ids == sorted(ids)
+
+
+def test_a_moment_bounds_the_ids_that_are_made_from_then_on() -> None:
+    for seed in range(50):
+        with clock_set(AT, seed) as clock:
+            clock.advance(timedelta(milliseconds=-1))
+            before = new_id("jrn")
+            clock.advance(timedelta(milliseconds=1))
+            after = new_id("jrn")
+        assert before < first_id("jrn", AT) < after
+    assert len(first_id("jrn", AT)) == len(after)
+    assert first_id("jrn", datetime.min.replace(tzinfo=UTC)) < before
+    assert first_id("jrn", datetime.max.replace(tzinfo=UTC)) > after
 
 
 def test_ids_are_never_the_same() -> None:
