@@ -7,7 +7,7 @@ from typing import Any
 
 import strawberry
 
-from schema.connections import connection, page_size
+from schema.connections import conditions, connection, page_size
 from schema.context import context_of
 from schema.node import Node, connection_types
 from schema.records import record_type
@@ -42,7 +42,7 @@ async def audit_entries(
 ) -> AuditEntryConnection:
     """Entries, newest first (AUDITOR, COMPLIANCE)."""
     context = context_of(info)
-    caller, size, asked = context.signed_in, page_size(first), dict(filter or {})
+    caller, size, asked = context.signed_in, page_size(first), conditions(filter)
     caller.require("audit.read")
     question = ["auditEntries", asked]
     last = context.parts.cursors.read(caller, question, after)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from schema.binding import batched, relation
-from schema.connections import Connection, connection, page_size
+from schema.connections import Connection, conditions, connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields
 from schema.node import Node, connection_types, require_id
@@ -144,7 +144,7 @@ class CaseOrder(Enum):
 
 def where_of(filter: Any) -> dict[str, Any]:
     """A filter input as the service's conditions."""
-    where = {name: value for name, value in (filter or {}).items() if value is not None}
+    where = conditions(filter)
     if "states" in where:
         where["state"] = [state.value for state in where.pop("states")]
     return where

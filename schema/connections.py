@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from schema.context import Context
 from service.errors import Code, Refused
@@ -32,6 +33,20 @@ def page_size(first: int | None) -> int:
     if not 1 <= size <= MOST_FIRST:
         raise Refused(Code.VALIDATION, "first", reason=f"1–{MOST_FIRST}")
     return size
+
+
+_EMPTY = {"en": "must not be empty; leave it out to ask without it", "zh-CN": "不能为空;不按此条件查询时请省略"}
+
+
+def conditions(filter: Mapping[str, Any] | None, *, blind: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """What was really asked: null and absent are no condition; an empty list matches nothing. An empty text is no
+    value of any field (but of `blind` ones, where whatever is no number matches nothing). Raises Refused VALIDATION.
+    """
+    asked = {name: value for name, value in (filter or {}).items() if value is not None}
+    for name, value in asked.items():
+        if value == "" and name not in blind:
+            raise Refused(Code.VALIDATION, to_camel_case(name), reason=_EMPTY)
+    return asked
 
 
 class Connection:

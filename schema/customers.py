@@ -7,9 +7,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
-from schema.binding import batched, relation
-from schema.connections import connection, page_size
+from schema.binding import batched, plain, relation
+from schema.connections import conditions, connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present
 from schema.node import Node, connection_types, require_id
@@ -19,6 +20,7 @@ from schema.templates import Attribute, AttributeInput, attributes_of
 from search.port import After
 from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.customers.model import Customer as CustomerModel
+from service.customers.service import BLIND_FIELDS
 from service.errors import Code, Refused
 
 if TYPE_CHECKING:
@@ -47,10 +49,7 @@ def masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
 
 
 def _camel(path: str) -> str:
-    if path.startswith("attributes."):
-        return path
-    first, *rest = path.split("_")
-    return first + "".join(part.title() for part in rest)
+    return path if path.startswith("attributes.") else to_camel_case(path)
 
 
 class CustomerActionEnum(str, Enum):
@@ -300,18 +299,21 @@ async def customers(
     info: strawberry.Info,
     query: str | None = None,
     filter: CustomerFilter | None = None,
-    order_by: CustomerOrder = CustomerOrder.CREATED_AT_DESC,
+    order_by: CustomerOrder | None = None,
     first: int = 20,
     after: str | None = None,
 ) -> CustomerConnection:
     """Customers within reach: all, those that match, or by part of their name (`query`, best first)."""
     context = context_of(info)
     caller, size = context.signed_in, page_size(first)
-    where = {name: getattr(value, "value", value) for name, value in dict(filter or {}).items() if value is not None}
-    question = ["customers", query, where, order_by.value]
+    where = plain(conditions(filter, blind=frozenset(BLIND_FIELDS)))
+    order = order_by or CustomerOrder.CREATED_AT_DESC
+    question = ["customers", query, where, order.value]
     position = context.parts.cursors.read(caller, question, after)
     parts = context.parts
     if query:
+        if order_by is not None:
+            raise Refused(Code.VALIDATION, "orderBy", reason=_BESIDE_QUERY)
         found, total, more = await parts.search.customers(
             caller, query=query, terms=_terms(where), after=After(*position) if position else None, first=size
         )
@@ -319,7 +321,7 @@ async def customers(
             context, question, found, first=size, after=after, more=more, total=total,
             node=lambda hit: hit[0], position=lambda hit: [hit[1].value, hit[1].id],
         )  # fmt: skip
-    descending, sort = order_by.value.startswith("-"), order_by.value.lstrip("-")
+    descending, sort = order.value.startswith("-"), order.value.lstrip("-")
     views = await parts.customers.listed(
         caller,
         where=where,
@@ -335,6 +337,7 @@ async def customers(
     )  # fmt: skip
 
 
+_BESIDE_QUERY = {"en": "can't be asked for together with `query`", "zh-CN": "不能与 query 一起使用"}
 _INDEXED = {
     "kind": "customer_kind",
     "relation": "relation",
@@ -348,7 +351,7 @@ def _terms(where: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     """Open conditions beside a name; numbers are found without one."""
     for name in where:
         if name not in _INDEXED:
-            raise Refused(Code.QUESTION_REFUSED, f"query + {name}")
+            raise Refused(Code.VALIDATION, to_camel_case(name), reason=_BESIDE_QUERY)
     return {_INDEXED[name]: (value,) for name, value in where.items()}
 
 

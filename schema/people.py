@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 
 from schema.binding import relation
-from schema.connections import connection, page_size
+from schema.connections import conditions, connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
 from schema.node import Node, connection_types, require_id
@@ -173,6 +173,7 @@ async def users(
 ) -> UserConnection:
     """Active users, to choose an owner from."""
     context = context_of(info)
+    conditions({"department": department})
     size, question = page_size(first), ["users", query, department, role.value if role else None]
     last = context.parts.cursors.read(context.signed_in, question, after)
     found = await context.parts.identity.users(

@@ -9,7 +9,7 @@ from typing import Any
 import strawberry
 
 from schema.cases import Case, CaseStateEnum
-from schema.connections import PageInfo, connection, page_size
+from schema.connections import PageInfo, conditions, connection, page_size
 from schema.context import context_of
 from search.port import RAISED_AT, RELEVANCE, UPDATED_AT, After, Sort
 
@@ -138,11 +138,11 @@ async def search_cases(
     stands in quotes.
     """
     context = context_of(info)
-    caller, size, asked = context.signed_in, page_size(first), dict(filter or {})
+    caller, size, asked = context.signed_in, page_size(first), conditions(filter)
     terms = {
         field: tuple(str(getattr(value, "value", value)) for value in asked[name])
         for name, field in _TERMS.items()
-        if asked.get(name)
+        if name in asked
     }
     raised = (asked.get("raised_from"), asked.get("raised_to"))
     question = ["searchCases", query, terms, raised, order_by.value]

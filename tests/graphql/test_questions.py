@@ -1,0 +1,171 @@
+"""What is asked is answered or refused, never left out silently; lists by time are read by time (R69, B2, P6)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.clock import first_id, now
+from service.journal.repository import entries_query
+from tests.fixtures.company import Company
+from tests.graphql.conftest import FIND, Stores, new_phone, stored_file
+
+
+def _refusal(company: Company, person: str, document: str, **variables: Any) -> tuple[str, str | None]:
+    answer = company.ask(person, document, **variables)
+    (error,) = answer["errors"]
+    return error["extensions"]["code"], error["extensions"].get("field")
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["idNumber", "registrationNumber", "phone", "email"])
+def test_a_refused_question_is_named_as_clients_know_it(company: Company, name: str) -> None:
+    document = f"query($q: String, $v: String) {{ customers(query: $q, filter: {{{name}: $v}}) {{ nodes {{ id }} }} }}"
+    assert _refusal(company, "admin", document, v="1") == ("QUESTION_REFUSED", name)
+    assert _refusal(company, "manager", document, q="水务", v="1") == ("VALIDATION", name)
+
+
+# Empty conditions
+
+
+def test_an_order_beside_a_query_is_refused(company: Company) -> None:
+    document = "query($q: String, $o: CustomerOrder) { customers(query: $q, orderBy: $o) { nodes { id } } }"
+    assert _refusal(company, "manager", document, q="水务", o="UPDATED_AT_ASC") == ("VALIDATION", "orderBy")
+    assert _refusal(company, "manager", document, q="水务", o="CREATED_AT_DESC") == ("VALIDATION", "orderBy")
+    company.data("manager", document, q="水务")
+    made = [company.new_customer()["id"] for _ in range(2)]
+    for variables in ({}, {"o": None}, {"q": ""}, {"o": "CREATED_AT_DESC"}):
+        nodes = company.data("manager", document, **variables)["customers"]["nodes"]
+        assert [node["id"] for node in nodes[:2]] == made[::-1], "newest first, unless asked for otherwise"
+
+
+@pytest.mark.parametrize(
+    ("question", "field"),
+    [
+        ('customers(filter: {tag: ""})', "tag"),
+        ('customers(filter: {owner: ""})', "owner"),
+        ('customers(filter: {department: ""})', "department"),
+        ('customers(query: "水务", filter: {tag: ""})', "tag"),
+        ('cases(filter: {category: ""})', "category"),
+        ('cases(filter: {assignee: ""})', "assignee"),
+        ('cases(filter: {number: ""})', "number"),
+        ('users(department: "")', "department"),
+        ('auditEntries(filter: {actor: ""})', "actor"),
+        ('auditEntries(filter: {record: ""})', "record"),
+    ],
+)
+def test_an_empty_text_is_no_condition(company: Company, question: str, field: str) -> None:
+    assert _refusal(company, "compliance", f"{{ {question} {{ nodes {{ id }} }} }}") == ("VALIDATION", field)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "cases(filter: {states: []})",
+        "searchCases(filter: {states: []})",
+        'searchCases(query: "水泵", filter: {categories: []})',
+        "searchCases(filter: {departments: [], states: [RAISED]})",
+        "auditEntries(filter: {actions: []})",
+    ],
+)
+def test_of_an_empty_list_nothing_is_one(company: Company, case: dict[str, Any], question: str) -> None:
+    def ask(asked: str) -> Any:
+        (found,) = company.data("compliance", f"{{ {asked} {{ nodes {{ id }} }} }}").values()
+        return found["nodes"]
+
+    company.eventually(lambda: ask("searchCases"))
+    assert ask(question) == []
+    assert ask(question.partition("(")[0]) != []
+
+
+# Order
+
+
+def test_files_come_newest_first_page_by_page(company: Company) -> None:
+    customer = company.new_customer()
+    case = company.new_case(customer["id"])
+    for name, parent in (("case", {"case": case["id"]}), ("customer", {"customer": customer["id"]})):
+        made = [stored_file(company, by="manager", **parent)["id"] for _ in range(3)]
+        document = f"""query($i: ID!, $a: String) {{ {name}(id: $i) {{
+            evidence(first: 2, after: $a) {{ nodes {{ id }} pageInfo {{ endCursor hasNextPage }} }} }} }}"""
+        first = company.data("manager", document, i=parent[name])[name]["evidence"]
+        after = first["pageInfo"]["endCursor"]
+        second = company.data("manager", document, i=parent[name], a=after)[name]["evidence"]
+        assert [node["id"] for node in (*first["nodes"], *second["nodes"])] == made[::-1]
+        assert (first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]) == (True, False)
+
+
+# The journal
+
+
+def test_entries_of_a_time_are_read_by_their_ids(company: Company, stores: Stores) -> None:
+    native = stores.system.database.collection("journal")._native
+    at = now()
+    nothing = {"actor": None, "actions": None, "record": None, "before_id": None}
+    for since, until in ((at, None), (None, at), (at - timedelta(hours=1), at)):
+        where = entries_query(since=since, until=until, **nothing)
+        plan = stores.runner.run(native.find(where).sort([("_id", -1)]).limit(20).explain())
+        text = json.dumps(plan["queryPlanner"]["winningPlan"], default=str)
+        assert "COLLSCAN" not in text
+        (bounds,) = plan["queryPlanner"]["winningPlan"]["inputStage"]["inputStage"]["indexBounds"]["_id"]
+        slack = timedelta(minutes=1)
+        if since is not None:
+            assert first_id("jrn", since - slack) in bounds
+        if until is not None:
+            assert first_id("jrn", until + slack) in bounds
+        assert "MinKey" not in bounds
+        assert "MaxKey" not in bounds
+
+
+def test_entries_of_a_time_are_exactly_those(company: Company) -> None:
+    document = "query($f: AuditEntryFilter!, $a: String) { auditEntries(filter: $f, first: 3, after: $a) { nodes { id at } pageInfo { endCursor hasNextPage } } }"
+    for _ in range(4):
+        company.new_customer()
+    newest = company.data("auditor", document, f={})["auditEntries"]["nodes"]
+    middle = newest[1]["at"]
+    since = company.data("auditor", document, f={"since": middle})["auditEntries"]["nodes"]
+    assert {entry["id"] for entry in newest[:2]} <= {entry["id"] for entry in since}
+    assert all(entry["at"] >= middle for entry in since)
+    page = company.data("auditor", document, f={"until": middle})["auditEntries"]
+    assert page["pageInfo"]["hasNextPage"]
+    more = company.data("auditor", document, f={"until": middle}, a=page["pageInfo"]["endCursor"])["auditEntries"]
+    found = [*page["nodes"], *more["nodes"]]
+    assert all(entry["at"] < middle for entry in found)
+    assert [entry["id"] for entry in found] == sorted({entry["id"] for entry in found}, reverse=True)
+    for edge in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"):
+        for bound in ("since", "until"):
+            answer = company.ask("auditor", document, f={bound: edge})
+            assert "errors" not in answer
+            assert bool(answer["data"]["auditEntries"]["nodes"]) == (
+                (bound, edge[0]) in (("since", "0"), ("until", "9"))
+            )
+
+
+def test_one_lookup_is_one_entry(company: Company, stores: Stores) -> None:
+    where = {"facets.action": "customer.lookup", "facets.actor": company.users["manager"]}
+    before = len(stores.find("journal", where))
+    # A page with its total asks twice for the same, and is one question.
+    company.data("manager", FIND, f={"phone": new_phone()})
+    entries = stores.find("journal", where, sort=[("_id", 1)])
+    assert len(entries) == before + 1
+    # Several in one request are one entry too, which tells how many values were tried.
+    phones = {name: {"phone": new_phone()} for name in "abc"}
+    document = "query($a: CustomerFilter, $b: CustomerFilter, $c: CustomerFilter) {" + "".join(
+        f" {name}: customers(filter: ${name}) {{ nodes {{ id }} }}" for name in phones
+    )
+    company.data("manager", document + " }", **phones)
+    entries = stores.find("journal", where, sort=[("_id", 1)])
+    assert len(entries) == before + 2
+    assert json.loads(bytes(entries[-1]["entry"]))["details"] == {"fields": ["phone"], "values": 3}
+
+
+def test_a_lookup_that_finds_nothing_is_an_entry_too(company: Company, stores: Stores) -> None:
+    where = {"facets.action": "customer.lookup", "facets.actor": company.users["other_clerk"]}
+    assert company.data("other_clerk", FIND, f={"idNumber": "7"})["customers"]["totalCount"] == 0
+    (entry,) = stores.find("journal", where)
+    assert json.loads(bytes(entry["entry"]))["details"] == {"fields": ["id_number"], "values": 1}
