@@ -16,7 +16,7 @@ from service.access.actor import Caller
 from service.archive.service import Archive
 from service.cases.service import Cases
 from service.customers.service import Customers
-from service.errors import NotSignedIn
+from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
 from service.identity.service import Identity
 from service.journal.service import Journal
@@ -42,15 +42,20 @@ class Parts(Protocol):
 
 @dataclass(slots=True)
 class Context:
-    """One request."""
+    """One request. `language` is what it asked for, if anything."""
 
     parts: Parts
     caller: Caller | None
     request_id: str
     source: str
-    locale: str
+    language: str | None
     state: dict[str, Any] = field(default_factory=dict)
     _loaders: Loaders | None = None
+
+    @property
+    def locale(self) -> str:
+        """The language of texts: what was asked for, else the user's own."""
+        return self.language or (self.caller.locale if self.caller else LOCALES[0])
 
     @property
     def signed_in(self) -> Caller:

@@ -207,7 +207,7 @@ async def _session(info: strawberry.Info, step: str, *secrets: str) -> Any:
     except Invalid as invalid:
         return {"session": None, "user_errors": shown(invalid.problems, context.locale)}
     context.caller = context.caller or await context.parts.identity.caller(
-        tokens.access_token, request_id=context.request_id, source=context.source, locale=context.locale
+        tokens.access_token, request_id=context.request_id, source=context.source, locale=context.language
     )
     return {"session": tokens, "user_errors": []}
 

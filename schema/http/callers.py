@@ -42,7 +42,7 @@ class Callers:
             raise NotSignedIn
         await self._doors.epoch.refresh()
         return await self._doors.identity.caller(
-            token.strip(), request_id=context.request_id, source=context.source, locale=context.locale
+            token.strip(), request_id=context.request_id, source=context.source, locale=context.language
         )
 
     async def required(self, request: Request) -> Caller:

@@ -20,7 +20,7 @@ from schema.errors import unexpected
 from schema.http.requests import PROTECTION, language_of, problem_response, request_id_of
 from service.access.actor import Caller
 from service.crypto import CiphertextError
-from service.errors import Code, Invalid, NotSignedIn, Problem, Refused
+from service.errors import LOCALES, Code, Invalid, NotSignedIn, Problem, Refused
 from service.evidence.delivery import Downloadable
 from service.evidence.service import EvidenceRoom
 from service.storage import DatabaseTrouble, ObjectTrouble
@@ -102,7 +102,7 @@ class Files:
 
     async def put(self, request: Request) -> Response:
         """204 when the file is stored; an unread body closes the connection."""
-        locale = language_of(request)
+        locale = language_of(request) or LOCALES[0]
         try:
             caller = await self._caller(request)
             locale = caller.locale
@@ -127,7 +127,7 @@ class Files:
 
     async def get(self, request: Request) -> Response:
         """200 or 206 with the bytes, 416 outside them; HEAD the same without them and without an entry."""
-        locale = language_of(request)
+        locale = language_of(request) or LOCALES[0]
         try:
             caller = await self._caller(request)
             locale = caller.locale

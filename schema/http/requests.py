@@ -17,6 +17,7 @@ from service.clock import new_id
 from service.errors import LOCALES, Code, Problem
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._\-]{8,64}")
+_LANGUAGES = {locale.partition("-")[0]: locale for locale in LOCALES}
 STATUSES = {
     Code.UNAUTHENTICATED: 401,
     Code.INVALID_SESSION: 401,
@@ -51,9 +52,19 @@ def request_id_of(request: Request) -> str:
     return str(state["request_id"])
 
 
-def language_of(request: Request) -> str:
-    """The language of texts for a client of which nothing more is known."""
-    return "en" if request.headers.get("accept-language", "").lower().startswith("en") else LOCALES[0]
+def language_of(request: Request) -> str | None:
+    """The language that the client asks for (RFC 9110, 12.5.4), if it is one of ours; None leaves it to the user."""
+    wanted: list[tuple[float, str]] = []
+    for part in request.headers.get("accept-language", "").lower().split(","):
+        tag, _, weight = part.partition(";")
+        try:
+            quality = float(weight.partition("q=")[2]) if "q=" in weight else 1.0
+        except ValueError:
+            continue
+        locale = _LANGUAGES.get(tag.strip().partition("-")[0])
+        if locale and quality > 0:
+            wanted.append((-quality, locale))
+    return min(wanted, key=lambda one: one[0])[1] if wanted else None
 
 
 def problem_response(problems: Sequence[Problem], locale: str, status: int | None = None) -> Response:
@@ -93,4 +104,4 @@ class Requests:
             problem = unexpected(error, request_id)
             if began:
                 raise AnswerBroken from None
-            await problem_response([problem], language_of(request))(scope, receive, named)
+            await problem_response([problem], language_of(request) or LOCALES[0])(scope, receive, named)
