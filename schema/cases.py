@@ -12,7 +12,7 @@ import strawberry
 from schema.binding import batched, relation
 from schema.connections import Connection, conditions, connection, page_size
 from schema.context import Context, context_of
-from schema.customers import Customer, MaskedField, masked_fields
+from schema.customers import Customer, MaskedField, masked_fields_field
 from schema.node import Node, connection_types, require_id
 from schema.people import Department, User
 from schema.records import enum_type, record_type
@@ -41,6 +41,7 @@ class CaseEvent:
     """One step of a case's history."""
 
     by: User | None = relation("users", lambda event: event.document["by"], "Who recorded it; null for the system.")
+    masked_fields: list[MaskedField] = masked_fields_field()
 
 
 CaseEventConnection = connection_types(CaseEvent, "CaseEvent")
@@ -65,9 +66,7 @@ class Case:
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
         return attributes_of(root, context_of(info).locale)
 
-    masked_fields: list[MaskedField] = strawberry.field(
-        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
-    )
+    masked_fields: list[MaskedField] = masked_fields_field()
 
     @strawberry.field(description="What this actor may do with it now.")
     def allowed_actions(root: Any, info: strawberry.Info) -> list[CaseActionEnum]:

@@ -48,6 +48,13 @@ def masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
     ]
 
 
+def masked_fields_field(resolver: Any = masked_fields) -> Any:
+    """The field that every type with masked fields has."""
+    return strawberry.field(
+        resolver=resolver, description="Every field that this actor may not see in full, selected or not."
+    )
+
+
 def _camel(path: str) -> str:
     return path if path.startswith("attributes.") else to_camel_case(path)
 
@@ -59,6 +66,7 @@ class CustomerActionEnum(str, Enum):
     ASSIGN = "ASSIGN"
     RAISE_CASE = "RAISE_CASE"
     ADD_EVIDENCE = "ADD_EVIDENCE"
+    WITHDRAW_EVIDENCE = "WITHDRAW_EVIDENCE"
 
 
 CustomerAction = strawberry.enum(
@@ -69,6 +77,7 @@ _RIGHTS = {
     CustomerActionEnum.ASSIGN: "customer.assign",
     CustomerActionEnum.RAISE_CASE: "case.raise",
     CustomerActionEnum.ADD_EVIDENCE: "evidence.create",
+    CustomerActionEnum.WITHDRAW_EVIDENCE: "evidence.withdraw",
 }
 
 
@@ -98,9 +107,7 @@ class Customer:
     def attributes(root: Any, info: strawberry.Info) -> list[Attribute]:
         return attributes_of(root, context_of(info).locale)
 
-    masked_fields: list[MaskedField] = strawberry.field(
-        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
-    )
+    masked_fields: list[MaskedField] = masked_fields_field()
 
     @strawberry.field(description="What this actor may do with it now.")
     def allowed_actions(root: Any, info: strawberry.Info) -> list[CustomerAction]:

@@ -10,22 +10,35 @@ from schema.binding import batched, relation
 from schema.cases import Case
 from schema.connections import connection, page_size
 from schema.context import Context, context_of
-from schema.customers import Customer, MaskedField, masked_fields
+from schema.customers import Customer, MaskedField, masked_fields, masked_fields_field
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload
 from schema.node import Node, connection_types, require_id
 from schema.records import enum_type, record_type
+from service.access.declared import Level
 from service.access.view import View
+from service.evidence.model import PAGE_SHAPE, EvidenceAction, EvidenceKind
 from service.evidence.model import Evidence as EvidenceModel
-from service.evidence.model import EvidenceKind
 from service.evidence.model import EvidencePage as EvidencePageModel
 from service.evidence.service import page_texts
 
-EvidenceKindEnum = enum_type(EvidenceKind)
+EvidenceKindEnum, EvidenceActionEnum = enum_type(EvidenceKind), enum_type(EvidenceAction)
+_TEXT = PAGE_SHAPE.by_name["text"]
 
 
 @record_type(EvidencePageModel)
 class EvidencePage:
     """One page's text."""
+
+    masked_fields: list[MaskedField] = masked_fields_field()
+
+
+def _masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
+    """The file's own, and its text, which stands in its pages."""
+    level = root.row[_TEXT.sensitivity]
+    found: list[Any] = masked_fields(root, info)
+    if level is not Level.FULL:
+        found += [{"field": name, "visibility": level, "kind": _TEXT.kind} for name in ("text", "pages")]
+    return found
 
 
 @record_type(EvidenceModel, interfaces=(Node,))
@@ -36,9 +49,13 @@ class Evidence:
     customer: Customer | None = relation(
         "customers", lambda view: view.document["customer"], "The customer it belongs to."
     )
-    masked_fields: list[MaskedField] = strawberry.field(
-        resolver=masked_fields, description="Every field that this actor may not see in full, selected or not."
-    )
+    masked_fields: list[MaskedField] = masked_fields_field(_masked_fields)
+
+    @strawberry.field(description="What this actor may do with it now.")
+    async def allowed_actions(root: Any, info: strawberry.Info) -> list[EvidenceActionEnum]:
+        context, case = context_of(info), root.document["case"]
+        found = await context.loaders.one("cases", case) if case else None
+        return context.parts.evidence.allowed_actions(root, found)
 
     @strawberry.field(
         description="Where to PUT the bytes with the same bearer token, while they are awaited from this actor."

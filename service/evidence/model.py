@@ -40,6 +40,14 @@ class EvidenceState(str, Enum):
     FAILED = "FAILED"
 
 
+class EvidenceAction(str, Enum):
+    """What a person can do with a file; `allowedActions` lists what this actor may do now."""
+
+    UPLOAD = "UPLOAD"
+    DOWNLOAD = "DOWNLOAD"
+    WITHDRAW = "WITHDRAW"
+
+
 class TextState(str, Enum):
     """Whether its text was read."""
 

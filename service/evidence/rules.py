@@ -12,7 +12,7 @@ from service.access.view import View
 from service.cases.model import CaseState
 from service.cases.rules import Step, possible
 from service.errors import Code, Invalid, Problems
-from service.evidence.model import NARRATIVE, EvidenceKind, EvidenceState
+from service.evidence.model import NARRATIVE, EvidenceAction, EvidenceKind, EvidenceState
 from service.evidence.sniffing import ALLOWED_TYPES, agrees, check_name, extension
 
 PAPER_FIELDS = ("room", "cabinet", "box", "barcode")
@@ -116,6 +116,26 @@ def check_length(size: int, length: int, limit: int) -> None:
         raise Invalid.because(Code.EMPTY_FILE, "body")
     if length != size:
         raise Invalid.because(Code.LENGTH_MISMATCH, "size")
+
+
+def is_filing_open(case: View | None) -> bool:
+    """Whether files may still come and go: always at a customer, at a case until it is sealed."""
+    return case is None or case.document["state"] in FILING_STATES
+
+
+def allowed_actions(evidence: View, case: View | None, at: datetime) -> list[EvidenceAction]:
+    """What this caller may do with the file now; exactly what the service would accept. `case` is the file's."""
+    document, found = evidence.document, []
+    sender = (document.get("upload") or {}).get("until")
+    is_free = sender is None or sender <= at
+    if is_filing_open(case) and awaits_upload(document, at) and is_free and may_upload(evidence):
+        found.append(EvidenceAction.UPLOAD)
+    if may_download(evidence):
+        found.append(EvidenceAction.DOWNLOAD)
+    is_here = document["withdrawn_at"] is None
+    if is_filing_open(case) and is_here and evidence.caller.may("evidence.withdraw", evidence.relations):
+        found.append(EvidenceAction.WITHDRAW)
+    return found
 
 
 def may_download(view: View) -> bool:

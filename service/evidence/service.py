@@ -26,11 +26,12 @@ from service.evidence.model import (
     PREFIX,
     SHAPE,
     UPLOAD_LIFE,
+    EvidenceAction,
     EvidenceState,
     TextState,
 )
 from service.evidence.receiving import Receiving
-from service.evidence.rules import REASON_MOST, announced, awaits_upload, may_upload
+from service.evidence.rules import REASON_MOST, allowed_actions, announced, awaits_upload, may_upload
 from service.evidence.shelf import Shelf
 from service.jobs.service import Jobs
 from service.journal.model import Touched, Work
@@ -73,6 +74,10 @@ class EvidenceRoom:
         self._public_url = public_url.rstrip("/")
 
     # Bytes
+
+    def allowed_actions(self, view: View, case: View | None) -> list[EvidenceAction]:
+        """What this caller may do with the file now; `case` is the one that it belongs to, if any."""
+        return allowed_actions(view, case, now())
 
     def upload_url(self, view: View) -> str | None:
         """Where the bytes are to be PUT, while they are awaited from this caller. It is no credential."""

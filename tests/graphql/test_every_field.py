@@ -97,6 +97,15 @@ REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compl
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 
+def test_a_page_lists_what_is_masked_of_it(company: Company, ids: dict[str, str]) -> None:
+    document = "query($i: ID!) { evidence(id: $i) { pages { text maskedFields { field visibility } } } }"
+    for person, level in (("agent", None), ("clerk", "PARTIAL"), ("compliance", "PARTIAL")):
+        page = company.data(person, document, i=ids["Evidence"])["evidence"]["pages"][0]
+        assert page["text"]
+        masked = {entry["field"]: entry["visibility"] for entry in page["maskedFields"]}
+        assert masked == ({"text": level, "boxes": level} if level else {})
+
+
 def test_every_root_field_is_asked_for() -> None:
     by_id = {name for name, field in core.query_type.fields.items() if "id" in field.args}  # type: ignore[union-attr]
     assert by_id | set(ROOTS) == set(core.query_type.fields)  # type: ignore[union-attr]

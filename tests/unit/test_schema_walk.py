@@ -44,9 +44,9 @@ RECORDS = {
 ADDED = {
     "Customer": {"maskedFields", "owner", "department", "attributes", "allowedActions", "cases", "evidence", "revisions"},
     "Case": {"maskedFields", "customer", "owner", "assignee", "department", "attributes", "allowedActions", "events", "evidence"},
-    "CaseEvent": {"by"},
-    "Evidence": {"maskedFields", "case", "customer", "uploadUrl", "downloadUrl", "text", "pages"},
-    "EvidencePage": set(),
+    "CaseEvent": {"maskedFields", "by"},
+    "Evidence": {"maskedFields", "allowedActions", "case", "customer", "uploadUrl", "downloadUrl", "text", "pages"},
+    "EvidencePage": {"maskedFields"},
     "NodeStamp": {"doneBy"},
     "User": {"department"},
 }  # fmt: skip
@@ -109,6 +109,14 @@ def test_what_may_be_masked_is_nullable_and_says_so_in_the_sdl(name: str) -> Non
         if shape.kind is not Kind.LABEL:
             # A label stands beside a value and is shown wherever that value's mask is.
             assert not isinstance(field.type, GraphQLNonNull), f"{name}.{field_name}"
+
+
+def test_every_type_with_masked_fields_lists_them() -> None:
+    for name, shape in RECORDS.items():
+        kind = core.type_map[name]
+        assert isinstance(kind, GraphQLObjectType)
+        assert shape.sections
+        assert "maskedFields" in kind.fields, name
 
 
 def test_what_is_added_to_a_record_is_no_stored_value() -> None:
