@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import ssl
-import subprocess
 import sys
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
 from pydantic import SecretStr
 from rich.console import Console
 
-from infra.local import Endpoints, LocalServers, LocalServersError, Ports
-from infra.local.ports import is_free
+from infra.local import PROGRAMS, Endpoints, LocalServers, LocalServersError, Ports, ServerFailed
+from infra.local.process import ServerProcess
 from infra.running import RUNNING, write_running
 from service.app import System, open_system
 from service.config import Settings
@@ -54,8 +52,10 @@ def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, on_signal)
     own_mongo, own_objects = settings.mongo_url is None, settings.s3_endpoint is None
-    children: list[tuple[str, subprocess.Popen[bytes]]] = []
+    data_dir = settings.data_dir.absolute()
+    children = [ServerProcess(PROGRAMS[name], name, data_dir) for name in ("worker", "serve")]
     servers: LocalServers | None = None
+    complete: Settings | None = None
     try:
         servers = LocalServers(
             settings.data_dir,
@@ -63,40 +63,31 @@ def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
             report=say,
             mongo=own_mongo,
             objects=own_objects,
+            api_port=settings.port,
         )
-        if servers.directory.holder() is None and not is_free(settings.port):
-            raise LocalServersError(
-                f"Port {settings.port}, where the API should listen, is in use by another program. "
-                f"Stop that program, or choose another port: ANJUAN_PORT={settings.port + 1} make up"
-            )
         complete = _completed(settings, servers.start())
         _prepare(complete, demo=demo, scale=scale)
-        children = [(name, _child(name, complete, settings.data_dir)) for name in ("worker", "serve")]
+        for child, name in zip(children, ("worker", "serve"), strict=True):
+            _launch(child, name, complete)
         _wait_until_ready(complete, children)
         _tell(complete)
         _watch(servers, children)
     except Stopped:
         pass
-    except (LocalServersError, ChildFailed) as error:
-        console.print(str(error), style="bold red")
+    except LocalServersError as error:
+        console.print(str(error), style="bold red", markup=False)
         return 1
     finally:
         for sign in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sign, signal.SIG_IGN)
-        for name, child in reversed(children):
-            say(f"Stopping {_TITLES[name]}")
-            _stop(child)
-        if servers is not None:
+        for child in (child for child in reversed(children) if child.pid):
+            say(f"Stopping {child.part}")
+            child.stop(PATIENCE_SECONDS)
+        if complete is not None:  # else what stands there belongs to another `anjuan up`
             (settings.data_dir / RUNNING).unlink(missing_ok=True)
+        if servers is not None:
             servers.stop()
     return 0
-
-
-_TITLES = {"worker": "the worker", "serve": "the API"}
-
-
-class ChildFailed(Exception):
-    """The API or the worker ended by itself; says where to read why."""
 
 
 def _completed(settings: Settings, endpoints: Endpoints) -> Settings:
@@ -135,20 +126,11 @@ def _prepare(settings: Settings, *, demo: bool, scale: float) -> None:
     asyncio.run(prepare())
 
 
-def _child(name: str, settings: Settings, data_dir: Path) -> subprocess.Popen[bytes]:
-    say(f"Starting {_TITLES[name]}")
-    environment = {**os.environ, **_environment(settings)}
-    logs = data_dir / "logs"
-    logs.mkdir(exist_ok=True, mode=0o700)
-    with (logs / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "service.cli", name],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+def _launch(process: ServerProcess, name: str, settings: Settings) -> None:
+    say(f"Starting {process.part}")
+    # The directory stands in the command line, so that a leftover of this one is known from any other process.
+    command = [sys.executable, "-m", "service.cli", name, "--data-dir", str(settings.data_dir.absolute())]
+    process.start(command, cwd=Path.cwd(), environment=_environment(settings))
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -158,7 +140,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "ANJUAN_S3_ENDPOINT": settings.s3_endpoint,
         "ANJUAN_S3_ACCESS_KEY": settings.s3_access_key,
         "ANJUAN_S3_SECRET_KEY": settings.s3_secret_key,
-        "ANJUAN_DATA_DIR": settings.data_dir,
+        "ANJUAN_DATA_DIR": settings.data_dir.absolute(),
     }
     return {
         name: value.get_secret_value() if isinstance(value, SecretStr) else str(value)
@@ -167,13 +149,13 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _wait_until_ready(settings: Settings, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+def _wait_until_ready(settings: Settings, children: Sequence[ServerProcess]) -> None:
     local = f"{'https' if settings.tls_cert else 'http'}://{settings.host}:{settings.port}/readyz"
     unchecked = ssl._create_unverified_context() if settings.tls_cert else None  # noqa: S323, SLF001 - our own child
     deadline = time.monotonic() + READY_SECONDS
     with console.status("Waiting until everything answers") as status:
         while True:
-            _require_alive(settings.data_dir, children)
+            _require_alive(children)
             try:
                 with urllib.request.urlopen(local, timeout=5, context=unchecked) as answer:  # noqa: S310
                     if answer.status == 200:
@@ -185,16 +167,17 @@ def _wait_until_ready(settings: Settings, children: list[tuple[str, subprocess.P
             except OSError:
                 pass
             if time.monotonic() > deadline:
-                raise ChildFailed(f"Not ready after {READY_SECONDS:.0f} s; see {settings.data_dir / 'logs'}.")
+                raise LocalServersError(f"Not ready after {READY_SECONDS:.0f} s; see {settings.data_dir / 'logs'}.")
             time.sleep(0.2)
 
 
-def _require_alive(data_dir: Path, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
-    for name, child in children:
-        if child.poll() is not None:
-            log = data_dir / "logs" / f"{name}.log"
-            lines = log.read_text("utf-8", "replace").strip().splitlines()[-3:]
-            raise ChildFailed(f"{_TITLES[name].capitalize()} ended (see {log}):\n" + "\n".join(lines))
+def _require_alive(children: Sequence[ServerProcess]) -> None:
+    """Raises ServerFailed, with the end of its log, for the first that ended by itself."""
+    for child in children:
+        code = child.exit_code()
+        if code is not None:
+            lines = "\n".join(child.last_lines(3))
+            raise ServerFailed(child.part[0].upper() + child.part[1:], f"ended with code {code}:\n{lines}\n", child.log)
 
 
 def _tell(settings: Settings) -> None:
@@ -222,19 +205,9 @@ async def _on_system(settings: Settings, ask: Callable[[System], object]) -> obj
         await system.close()
 
 
-def _watch(servers: LocalServers, children: list[tuple[str, subprocess.Popen[bytes]]]) -> None:
+def _watch(servers: LocalServers, children: Sequence[ServerProcess]) -> None:
     while True:
         time.sleep(0.5)
-        _require_alive(servers.directory.path, children)
+        _require_alive(children)
         if failure := servers.failed():
             raise failure
-
-
-def _stop(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()

@@ -28,6 +28,8 @@ cli = typer.Typer(
 users = typer.Typer(help="Accounts, from the command line.", no_args_is_help=True)
 cli.add_typer(users, name="user")
 T = TypeVar("T")
+# Of `anjuan up` alone: the command line of what it starts names the data directory, so that leftovers are known.
+DataDir = Annotated[Path | None, typer.Option("--data-dir", hidden=True)]
 SDL_FILE = Path(__file__).parent.parent / "schema" / "schema.graphql"
 
 
@@ -49,11 +51,11 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
-def settings_of_running() -> Settings:
+def settings_of_running(data_dir: Path | None = None) -> Settings:
     """Settings, completed by what a running `anjuan up` of this data directory wrote down for its own commands."""
     from infra.running import running_environment  # noqa: PLC0415 - only the command line knows infra
 
-    settings = Settings()
+    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     found = running_environment(settings.data_dir)
     return settings.model_copy(update={k: v for k, v in found.items() if k not in settings.model_fields_set})
 
@@ -70,11 +72,11 @@ def up(
 
 
 @cli.command()
-def serve() -> None:
+def serve(data_dir: DataDir = None) -> None:
     """Runs the API."""
     from service.app import create_app  # noqa: PLC0415 - other commands need not load it
 
-    settings = settings_of_running()
+    settings = settings_of_running(data_dir)
     _log_level(settings)
     uvicorn.run(
         create_app(settings),
@@ -91,12 +93,12 @@ def serve() -> None:
 
 
 @cli.command()
-def worker() -> None:
+def worker(data_dir: DataDir = None) -> None:
     """Runs the worker: jobs, the indexer, the reading of scans."""
     from service.app import open_system  # noqa: PLC0415
     from service.worker import run_worker  # noqa: PLC0415
 
-    settings = settings_of_running()
+    settings = settings_of_running(data_dir)
     _log_level(settings)
 
     async def work() -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from infra.local.errors import (
     StaleData,
 )
 from infra.local.mongod import Mongod
-from infra.local.ports import Ports
+from infra.local.ports import Ports, is_free
+from infra.local.process import ServerProcess
 from infra.local.seaweed import SeaweedFS
 
 __all__ = [
+    "PROGRAMS",
     "AlreadyRunning",
     "DataDirectory",
     "Endpoints",
@@ -33,7 +35,18 @@ __all__ = [
     "Ports",
     "ServerFailed",
     "StaleData",
+    "end_leftovers",
 ]
+
+# What runs on a data directory, by the name of its pid file and log, in the order in which it is stopped.
+PROGRAMS = {"serve": "the API", "worker": "the worker", "seaweedfs": "SeaweedFS", "mongod": "mongod"}
+
+
+def end_leftovers(directory: DataDirectory) -> Iterator[str]:
+    """End what a killed `anjuan up` left behind on this data directory, and nothing else; yields the name of each."""
+    for name, part in PROGRAMS.items():
+        if ServerProcess(part, name, directory.path).end_leftover():
+            yield part
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +63,7 @@ class LocalServers:
     """The embedded servers of one data directory.
 
     `mongo` and `objects` say which of them to run; with neither, the data directory is still checked and
-    locked, so that one `anjuan up` at a time works on it. `report` gets one sentence per step. Call `start`
+    locked, so that one `anjuan up` at a time works on it. `api_port` is checked with the servers' own. `report` gets one sentence per step. Call `start`
     from the main thread: the servers end with the thread that started them, should the process be killed.
     Use it as a context manager or call `stop` in a `finally`.
     """
@@ -63,12 +76,14 @@ class LocalServers:
         report: Callable[[str], None] = lambda _: None,
         mongo: bool = True,
         objects: bool = True,
+        api_port: int | None = None,
         mongo_cache_gigabytes: float = 0.5,
     ) -> None:
         self.directory = DataDirectory(data_dir)
         self.ports = ports or Ports()
         self._report = report
         self._wanted = {"mongo": mongo, "objects": objects}
+        self._api_port = api_port
         self._cache = mongo_cache_gigabytes
         self._mongod: Mongod | None = None
         self._seaweed: SeaweedFS | None = None
@@ -129,9 +144,9 @@ class LocalServers:
     def _start(self, secrets: Secrets) -> Endpoints:
         mongod = Mongod(self.directory, secrets, self.ports.mongo, self._cache)
         seaweed = SeaweedFS(self.directory, secrets, self.ports)
-        for server in (mongod, seaweed):
-            if server.process.end_leftover():
-                self._report(f"Ended a {server.process.part} that an earlier run had left behind")
+        for part in end_leftovers(self.directory):
+            self._report(f"Ended {part}, which an earlier run had left behind")
+        self._require_free_api_port()
         if self._wanted["mongo"]:
             self.ports.require_free("mongo")
         if self._wanted["objects"]:
@@ -153,3 +168,10 @@ class LocalServers:
             s3_secret_key=secrets.s3_secret_key if self._wanted["objects"] else "",
         )
         return self._endpoints
+
+    def _require_free_api_port(self) -> None:
+        if self._api_port is not None and not is_free(self._api_port):
+            raise LocalServersError(
+                f"Port {self._api_port}, where the API should listen, is in use by another program. "
+                f"Stop that program, or choose another port: ANJUAN_PORT={self._api_port + 1} make up"
+            )

@@ -9,8 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from infra.local import AlreadyRunning, DataDirectory, LocalServersError
-from infra.local.process import ServerProcess
+from infra.local import AlreadyRunning, DataDirectory, LocalServersError, end_leftovers
 
 PATIENCE_SECONDS = 90.0
 
@@ -32,7 +31,7 @@ def main() -> int:
 
 
 def down(directory: DataDirectory) -> str:
-    """End the `anjuan up` that holds the data directory, and servers that a killed one left behind.
+    """End the `anjuan up` that holds the data directory, and what a killed one left behind.
 
     Raises AlreadyRunning when it has not ended within PATIENCE_SECONDS.
     """
@@ -44,8 +43,8 @@ def down(directory: DataDirectory) -> str:
             if time.monotonic() > deadline:
                 raise AlreadyRunning(directory.path, pid)
             time.sleep(0.1)
-    left = [ServerProcess(name, name, directory.path).end_leftover() for name in ("mongod", "seaweedfs")]
-    if pid is None and not any(left):
+    left = list(end_leftovers(directory))
+    if pid is None and not left:
         return f"Nothing runs on {directory.path}."
     return f"Stopped what ran on {directory.path}; its data is kept."
 
@@ -59,7 +58,7 @@ def reset(directory: DataDirectory, *, ask: bool) -> str:
         print("Type yes to go on: ", end="", flush=True)
         if sys.stdin.readline().strip().lower() != "yes":
             return "Nothing was removed."
-    directory.remove()
+    directory.remove(lambda: list(end_leftovers(directory)))
     return f"Removed {directory.path}."
 
 

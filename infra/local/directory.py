@@ -137,14 +137,17 @@ class DataDirectory:
             os.close(descriptor)
         return None
 
-    def remove(self) -> None:
-        """Delete it with everything in it. Raises AlreadyRunning, and StaleData if it is not ours."""
+    def remove(self, end_leftovers: Callable[[], object] = lambda: None) -> None:
+        """Delete it with everything in it. `end_leftovers` is called once the lock is taken. Raises AlreadyRunning,
+        and StaleData if it is not ours.
+        """
         if not self.path.exists():
             return
         if not (self.path / "format").is_file():
             raise StaleData(f"{self.path} is not a data directory of Anjuan; nothing was removed.")
         self._take_lock()
         try:
+            end_leftovers()
             shutil.rmtree(self.path)
         finally:
             self.close()

@@ -43,7 +43,7 @@ class AlreadyRunning(LocalServersError):
         who = f"process {pid}" if pid else "another process"
         super().__init__(
             f"The data directory {path} is in use by {who}. "
-            "Use the instance that is running, or stop it with `make down` (`anjuan down`)."
+            "Use the instance that is running, or stop it with `make down`."
         )
         self.pid = pid
 

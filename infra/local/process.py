@@ -1,4 +1,4 @@
-"""One server process: started in a session of its own, known by a pid file, stopped by its own pid.
+"""One process, a server or a part of Anjuan: started in a session of its own, known by a pid file, stopped by its own pid.
 
 A session of its own keeps the terminal's Ctrl-C away from it: the parent gets the signal and stops its
 servers in order. Should the parent die without doing so, Linux sends the server SIGTERM (PR_SET_PDEATHSIG,
@@ -42,6 +42,7 @@ class ServerProcess:
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with open(self.log, "ab", opener=_private) as output:
+            os.fchmod(output.fileno(), 0o600)  # one that was there may have been made with another mode
             self._popen = subprocess.Popen(
                 command,
                 cwd=cwd,
@@ -91,6 +92,13 @@ class ServerProcess:
             self._popen.wait()
         self._popen = None
         self._pid_file.unlink(missing_ok=True)
+
+    def last_lines(self, count: int) -> list[str]:
+        """The end of its log."""
+        try:
+            return self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-count:]
+        except FileNotFoundError:
+            return []
 
     def end_leftover(self, seconds: float = 10) -> bool:
         """End the process that a killed parent left behind, if the pid file still names exactly that one."""
