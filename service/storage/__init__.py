@@ -10,7 +10,7 @@ from service.storage.mongo import (
     deadline,
     open_database,
 )
-from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, open_objects
+from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, UnsafeBucket, open_objects
 
 __all__ = [
     "Collection",
@@ -23,6 +23,7 @@ __all__ = [
     "Retention",
     "StoredObject",
     "UnitOfWork",
+    "UnsafeBucket",
     "deadline",
     "open_database",
     "open_objects",

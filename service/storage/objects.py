@@ -4,7 +4,8 @@ What every adapter guarantees (held to it by `tests/contracts/test_object_stores
 - `put` stores exactly the announced bytes or raises, and names the version it made;
 - `get` reads any byte range of one version;
 - `lock` sets COMPLIANCE retention on one version; `retention` reads it back; afterwards that version can't
-  be deleted and its date can't be shortened (S3 Object Lock, Amazon S3 User Guide).
+  be deleted and its date can't be shortened (S3 Object Lock, Amazon S3 User Guide);
+- `prepare` leaves a bucket that keeps versions and locks them, or raises UnsafeBucket.
 
 The minio client blocks, so it runs in a bounded thread pool of its own.
 """
@@ -24,7 +25,6 @@ from minio import Minio
 from minio.commonconfig import COMPLIANCE, ENABLED
 from minio.error import MinioException, S3Error
 from minio.retention import Retention as MinioRetention
-from minio.versioningconfig import VersioningConfig
 
 CHUNK = 256 * 1024
 PART = 8 * 1024 * 1024
@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 class ObjectTrouble(Exception):
     """The object store refused or did not answer; the cause is chained, without credentials."""
+
+
+class UnsafeBucket(ObjectTrouble):
+    """The bucket can't keep what is sealed in it; the text is a sentence with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +141,38 @@ class S3Objects:
         return Retention(str(found.mode), found.retain_until_date.astimezone(UTC))
 
     async def prepare(self) -> None:
-        """Makes the bucket, versioned and with Object Lock, when it is missing. Raises ObjectTrouble."""
+        """Makes the bucket, versioned and with Object Lock, when it is missing. Raises UnsafeBucket for one that
+        was made without, ObjectTrouble.
+        """
 
         def make() -> None:
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket, object_lock=True)
-            if self._client.get_bucket_versioning(self._bucket).status != ENABLED:
-                self._client.set_bucket_versioning(self._bucket, VersioningConfig(ENABLED))
 
         await self._run(make)
+        await self.require_safe_bucket()
+
+    async def require_safe_bucket(self) -> None:
+        """Asks the store whether the bucket locks and keeps versions (P25). Raises UnsafeBucket, ObjectTrouble."""
+
+        def ask() -> str:
+            try:
+                self._client.get_object_lock_config(self._bucket)
+            except S3Error as error:
+                if error.code == "ObjectLockConfigurationNotFoundError":
+                    return "has no Object Lock, which can only be chosen when a bucket is made"
+                if error.code == "NoSuchBucket":
+                    return "does not exist; `anjuan init` makes it"
+                raise
+            if self._client.get_bucket_versioning(self._bucket).status != ENABLED:
+                return "keeps no former versions"
+            return ""
+
+        if fault := await self._run(ask):
+            raise UnsafeBucket(
+                f"The bucket {self._bucket} {fault}, so nothing could be sealed in it. "
+                "Set ANJUAN_S3_BUCKET to a new name and run `anjuan init`, which makes it as it must be."
+            )
 
     async def healthy(self) -> bool:
         """Whether the bucket can be reached."""

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from minio.commonconfig import ENABLED
+from minio.versioningconfig import VersioningConfig
 
-from service.storage import ObjectTrouble, Retention, StoredObject, open_objects
+from service.storage import ObjectTrouble, Retention, StoredObject, UnsafeBucket, open_objects
 from service.storage.objects import PART, S3Objects
 
 
@@ -49,6 +51,31 @@ async def test_preparing_again_changes_nothing(objects: S3Objects) -> None:
     await objects.prepare()
     assert await objects.healthy()
     assert await read(objects, stored) == b"abc"
+
+
+@pytest.mark.parametrize("versioned", [False, True])
+async def test_a_bucket_that_was_made_without_object_lock_is_refused(objects: S3Objects, versioned: bool) -> None:
+    # Given a bucket that somebody made, with or without versions, but without locks
+    client, name = objects._client, f"{objects._bucket}-open"
+    client.make_bucket(name)
+    if versioned:
+        client.set_bucket_versioning(name, VersioningConfig(ENABLED))
+    other = S3Objects(client, name, 1)
+    # Then it is refused, with what to do, and stays as it was
+    for attempt in (other.prepare, other.require_safe_bucket):
+        with pytest.raises(UnsafeBucket, match=rf"{name} has no Object Lock.*ANJUAN_S3_BUCKET"):
+            await attempt()
+    assert (client.get_bucket_versioning(name).status == ENABLED) is versioned
+    await other.close()
+
+
+async def test_a_bucket_that_does_not_exist_is_refused_until_it_is_made(objects: S3Objects) -> None:
+    other = S3Objects(objects._client, f"{objects._bucket}-new", 1)
+    with pytest.raises(UnsafeBucket, match="anjuan init"):
+        await other.require_safe_bucket()
+    await other.prepare()
+    await other.require_safe_bucket()
+    await other.close()
 
 
 @pytest.mark.parametrize("size", [1, 1_000, PART, PART + 1, 2 * PART + 7])
