@@ -32,6 +32,9 @@ from infra.local.directory import FORMAT
 from infra.local.errors import LocalServersError
 from infra.local.ports import is_free
 from infra.local.programs import find_mongod, find_weed, weed_version
+from service.installation.model import META, Recorded
+from service.installation.repository import recorded_of
+from service.installation.rules import format_fault, keyring_fault
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_MONGODB = (6, 0)
@@ -74,11 +77,12 @@ class ObjectsPart:
 class Parts:
     """What there is to look at; a part left out (None, empty) is not looked at.
 
-    `ports` are those that have to be free (nothing runs yet) or have to answer (`running`), by name.
+    `commitments` are the keyring's, None where it can't be loaded. `ports` are those that have to be free (nothing runs yet) or have to answer (`running`), by name.
     """
 
     data_dir: Path
     keyring: Path | None = None
+    commitments: Mapping[str, str] | None = field(default=None, repr=False)
     index: Path | None = None
     mongo: MongoPart | None = None
     objects: ObjectsPart | None = None
@@ -97,6 +101,7 @@ def examine(parts: Parts) -> list[Finding]:
         check_disk,
         check_ports,
         check_mongodb,
+        check_storage,
         check_objects,
         check_index,
         check_reading,
@@ -228,6 +233,28 @@ def check_mongodb(parts: Parts) -> Iterator[Finding]:
         message = "MongoDB refuses the password." if refused else "MongoDB can't be reached."
         remedy = "Correct ANJUAN_MONGO_URL." if refused else "Start it (`make up`), or correct ANJUAN_MONGO_URL."
         yield Finding(part, False, message, remedy)
+
+
+def check_storage(parts: Parts) -> Iterator[Finding]:
+    """The database has this program's storage format, and the keyring is the one that its data needs."""
+    if parts.mongo is None:
+        return
+    part = "storage"
+    try:
+        with MongoClient[dict[str, Any]](parts.mongo.url, serverSelectionTimeoutMS=SECONDS * 1000) as client:
+            recorded: Recorded = recorded_of(list(client[parts.mongo.database][META].find({})))
+    except (PyMongoError, ValueError):
+        return  # `check_mongodb` has said so
+    if recorded.format is None:
+        yield Finding(part, True, "No storage format is recorded yet; the first start records it.")
+        return
+    fault = format_fault(recorded.format)
+    yield Finding(part, not fault, fault.message if fault else f"Storage format {recorded.format}.",
+                  fault.remedy if fault else "")  # fmt: skip
+    if parts.commitments is not None:
+        fault = keyring_fault(recorded.commitments, parts.commitments)
+        yield Finding("keyring", not fault, fault.message if fault else "It is the one that the stored data needs.",
+                      fault.remedy if fault else "")  # fmt: skip
 
 
 def check_objects(parts: Parts) -> Iterator[Finding]:

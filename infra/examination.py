@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from infra import doctor
 from infra.running import RUNNING
+from service.app import load_keyring
 from service.config import Settings
+from service.crypto import KeyringError
 
 
 def examine(settings: Settings) -> list[doctor.Finding]:
@@ -21,9 +23,16 @@ def examine(settings: Settings) -> list[doctor.Finding]:
             settings.s3_bucket,
             settings.s3_region,
         )
+    commitments, broken = None, ""
+    if settings.keyring_json or settings.keyring_path.exists():
+        try:
+            commitments = load_keyring(settings).commitments()
+        except KeyringError as error:
+            broken = str(error)
     parts = doctor.Parts(
         data_dir=settings.data_dir,
         keyring=None if settings.keyring_json else settings.keyring_path,
+        commitments=commitments,
         index=None if settings.search_url else settings.data_dir / "index",
         mongo=mongo,
         objects=objects,
@@ -32,6 +41,8 @@ def examine(settings: Settings) -> list[doctor.Finding]:
         embedded=embedded,
     )
     findings = doctor.examine(parts)
+    if broken:
+        findings.append(doctor.Finding("keyring", False, f"It can't be used: {broken}.", "Restore it from its backup."))
     if mongo is None or objects is None:
         message = "Nothing runs for this data directory, and no MongoDB or S3 is configured."
         findings.append(doctor.Finding("servers", False, message, "make up"))

@@ -21,10 +21,12 @@ from rich.console import Console
 from infra.local import PROGRAMS, Endpoints, LocalServers, LocalServersError, Ports, ServerFailed
 from infra.local.process import ServerProcess
 from infra.running import RUNNING, write_running
-from service.app import System, open_system
+from service.app import System, make_keyring, open_system
 from service.config import Settings
-from service.crypto import Keyring
+from service.crypto import KeyringError
+from service.errors import DomainError
 from service.evidence.model import READ
+from service.storage import ObjectTrouble, StoreUnreachable
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0
@@ -74,7 +76,7 @@ def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
         _watch(servers, children)
     except Stopped:
         pass
-    except LocalServersError as error:
+    except (LocalServersError, KeyringError, DomainError, ObjectTrouble, StoreUnreachable) as error:
         console.print(str(error), style="bold red", markup=False)
         return 1
     finally:
@@ -108,11 +110,9 @@ def _completed(settings: Settings, endpoints: Endpoints) -> Settings:
 
 
 def _prepare(settings: Settings, *, demo: bool, scale: float) -> None:
-    if settings.keyring_json is None and not settings.keyring_path.exists():
-        Keyring.create(settings.keyring_path)
-        say(f"Made a keyring at {settings.keyring_path}")
-
     async def prepare() -> None:
+        if await make_keyring(settings):
+            say(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
         system = open_system(settings)
         try:
             await system.prepare()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import hashlib
 import hmac
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from itertools import chain
 from typing import Any
 
 import orjson
+import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -44,6 +47,7 @@ from service.evidence import repository as evidence_repository
 from service.evidence.service import EvidenceRoom
 from service.identity import repository as identity_repository
 from service.identity.service import Identity
+from service.installation.service import Installation
 from service.jobs import repository as jobs_repository
 from service.jobs.service import Jobs
 from service.journal import repository as journal_repository
@@ -51,11 +55,23 @@ from service.journal.service import Journal
 from service.keys.service import Keys
 from service.policies import repository as policies_repository
 from service.policies.service import Policies
-from service.storage import Database, Index, open_database, open_objects
+from service.storage import (
+    Database,
+    Index,
+    ObjectTrouble,
+    StoreUnreachable,
+    UnsafeBucket,
+    open_database,
+    open_objects,
+)
 from service.storage.epoch import Epoch
 from service.storage.objects import S3Objects
 from service.templates import repository as templates_repository
 from service.templates.service import Templates
+
+STORES_SECONDS = 60.0
+"""How long a process that starts waits for its database."""
+log = structlog.get_logger("anjuan.start")
 
 INDEXES: tuple[Index, ...] = tuple(
     chain.from_iterable(
@@ -83,6 +99,7 @@ class System:
     objects: S3Objects
     engine: SearchEngine
     keyring: Keyring
+    installation: Installation
     epoch: Epoch
     journal: Journal
     jobs: Jobs
@@ -107,11 +124,36 @@ class System:
         )
 
     async def prepare(self) -> None:
-        """What `anjuan init` does: indexes, bucket, policy. May be repeated."""
+        """What `anjuan init` does: format and keyring written down, indexes, bucket, policy. May be repeated.
+
+        Raises Unfit, before anything was changed; StoreUnreachable, ObjectTrouble.
+        """
+        await self.installation.verify(self.keyring, founding=True)
         await self.database.ensure(INDEXES)
         await self.objects.prepare()
         await self.policies.seed()
         await self.epoch.refresh()
+
+    async def require_fit(self) -> None:
+        """At the start of API and worker: format, keyring and bucket are what they must be. Waits for a database that
+        is starting too. Raises Unfit, UnsafeBucket; StoreUnreachable after STORES_SECONDS.
+        """
+        deadline = time.monotonic() + STORES_SECONDS
+        while True:
+            try:
+                await self.installation.verify(self.keyring)
+                break
+            except StoreUnreachable as error:
+                if not error.may_pass or time.monotonic() > deadline:
+                    raise
+                log.warning("waiting for the database", where=self.database.where)
+                await asyncio.sleep(1)
+        try:
+            await self.objects.require_safe_bucket()
+        except UnsafeBucket:
+            raise
+        except ObjectTrouble as trouble:  # `/readyz` says so until it is there; what needs no files goes on
+            log.warning("the object store does not answer yet", trouble=type(trouble.__cause__).__name__)
 
     async def close(self) -> None:
         """Closes every client."""
@@ -128,13 +170,33 @@ def load_keyring(settings: Settings) -> Keyring:
     return Keyring.load(settings.keyring_path)
 
 
-def open_system(settings: Settings, *, writes_index: bool = False) -> System:
-    """Wires everything. `writes_index`: this process owns the embedded index's only writer."""
+def _open_database(settings: Settings) -> Database:
     if settings.mongo_url is None or settings.s3_endpoint is None:
         raise LookupError("no MongoDB or S3 is configured; `anjuan up` starts embedded ones")
-    database = open_database(settings.mongo_url.get_secret_value(), settings.database, settings.mongo_driver)
+    return open_database(settings.mongo_url.get_secret_value(), settings.database, settings.mongo_driver)
+
+
+async def make_keyring(settings: Settings) -> bool:
+    """Makes the keyring file of a new installation; False where there is one. Raises Unfit when it is gone but its
+    data is there; StoreUnreachable, KeyringError.
+    """
+    if settings.keyring_json is not None or settings.keyring_path.exists():
+        return False
+    database = _open_database(settings)
+    try:
+        await Installation(database).require_new(settings.keyring_path)
+    finally:
+        await database.close()
+    settings.keyring_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    Keyring.create(settings.keyring_path)
+    return True
+
+
+def open_system(settings: Settings, *, writes_index: bool = False) -> System:
+    """Wires everything. `writes_index`: this process owns the embedded index's only writer."""
+    database = _open_database(settings)
     objects = open_objects(
-        settings.s3_endpoint,
+        settings.s3_endpoint or "",
         settings.s3_access_key.get_secret_value() if settings.s3_access_key else "",
         settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else "",
         settings.s3_bucket,
@@ -188,6 +250,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         objects=objects,
         engine=engine,
         keyring=keyring,
+        installation=Installation(database),
         epoch=epoch,
         journal=journal,
         jobs=jobs,

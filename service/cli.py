@@ -15,9 +15,10 @@ import typer
 import uvicorn
 
 from service.access.policy import Role
-from service.config import Settings
-from service.crypto import Keyring, KeyringError
+from service.config import BadSettings, Settings
+from service.crypto import KeyringError
 from service.errors import DomainError, Invalid
+from service.storage import ObjectTrouble, StoreUnreachable
 
 cli = typer.Typer(
     help="Anjuan (案卷): customers and their cases.",
@@ -45,7 +46,7 @@ def main() -> None:
     )
     try:
         cli()
-    except (KeyringError, LookupError, DomainError) as error:
+    except (BadSettings, KeyringError, LookupError, DomainError, ObjectTrouble, StoreUnreachable) as error:
         text = "; ".join(p.message("en") for p in error.problems) if isinstance(error, Invalid) else str(error)
         typer.echo(f"anjuan: {text}", err=True)
         raise SystemExit(1) from None
@@ -55,7 +56,7 @@ def settings_of_running(data_dir: Path | None = None) -> Settings:
     """Settings, completed by what a running `anjuan up` of this data directory wrote down for its own commands."""
     from infra.running import running_environment  # noqa: PLC0415 - only the command line knows infra
 
-    settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
+    settings = Settings.read() if data_dir is None else Settings.read(data_dir=data_dir)
     found = running_environment(settings.data_dir)
     return settings.model_copy(update={k: v for k, v in found.items() if k not in settings.model_fields_set})
 
@@ -68,7 +69,7 @@ def up(
     """Starts everything on this machine and keeps it running until Ctrl-C."""
     from infra.up import run_everything  # noqa: PLC0415
 
-    raise typer.Exit(run_everything(Settings(), demo=demo, scale=scale))
+    raise typer.Exit(run_everything(Settings.read(), demo=demo, scale=scale))
 
 
 @cli.command()
@@ -78,6 +79,7 @@ def serve(data_dir: DataDir = None) -> None:
 
     settings = settings_of_running(data_dir)
     _log_level(settings)
+    _with_system(settings, lambda system: system.require_fit(), verified=False)
     uvicorn.run(
         create_app(settings),
         host=settings.host,
@@ -102,12 +104,13 @@ def worker(data_dir: DataDir = None) -> None:
     _log_level(settings)
 
     async def work() -> None:
-        stopping = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(sign, stopping.set)
         system = open_system(settings, writes_index=True)
         try:
+            await system.require_fit()
+            stopping = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            for sign in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(sign, stopping.set)
             await run_worker(system, stopping)
         finally:
             await system.close()
@@ -118,12 +121,12 @@ def worker(data_dir: DataDir = None) -> None:
 @cli.command()
 def init() -> None:
     """Makes what is missing: keyring, indexes, bucket, policy. May be repeated."""
+    from service.app import make_keyring  # noqa: PLC0415
+
     settings = settings_of_running()
-    if settings.keyring_json is None and not settings.keyring_path.exists():
-        settings.keyring_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        Keyring.create(settings.keyring_path)
+    if asyncio.run(make_keyring(settings)):
         typer.echo(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
-    _with_system(settings, lambda system: system.prepare())
+    _with_system(settings, lambda system: system.prepare(), verified=False)
     typer.echo("Ready.")
 
 
@@ -150,6 +153,7 @@ def reindex() -> None:
     async def here() -> str:
         system = open_system(settings, writes_index=True)
         try:
+            await system.installation.verify(system.keyring)
             await system.epoch.refresh()
             return await system.indexer.rebuild(lambda done: typer.echo(f"\r{done} records", nl=False, err=True))
         finally:
@@ -215,12 +219,15 @@ def create_user(
     _with_system(settings_of_running(), make)
 
 
-def _with_system(settings: Settings, use: Callable[..., Awaitable[T]]) -> T:
+def _with_system(settings: Settings, use: Callable[..., Awaitable[T]], *, verified: bool = True) -> T:
+    """`verified`: only on a database of this program's format, with its keyring; `use` asks for itself otherwise."""
     from service.app import open_system  # noqa: PLC0415
 
     async def run() -> T:
         system = open_system(settings)
         try:
+            if verified:
+                await system.installation.verify(system.keyring)
             return await use(system)
         finally:
             await system.close()

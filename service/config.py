@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "ANJUAN_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class BadSettings(Exception):
+    """The environment or `.env` has a setting that can't be meant; the text names it and what is accepted, never
+    its value.
+    """
 
 
 class Settings(BaseSettings):
     """Read from `ANJUAN_*` variables and, below them, from a `.env` file. Units stand in the names."""
 
-    model_config = SettingsConfigDict(env_prefix="ANJUAN_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore")
 
     env: Literal["development", "production"] = Field("development", description="development also serves GraphiQL")
     data_dir: Path = Field(Path(".anjuan"), description="secrets, embedded servers, embedded index")
@@ -20,7 +33,7 @@ class Settings(BaseSettings):
         "", description="ports of the embedded servers: auto, or mongo=27200,s3=18400; unset: defaults"
     )
     host: str = Field("127.0.0.1", description="address that the API listens on")
-    port: int = Field(8420, description="port that the API listens on")
+    port: int = Field(8420, ge=1, le=65535, description="port that the API listens on")
     public_url: str | None = Field(None, description="the API's address as clients see it; unset: http(s)://host:port")
     mongo_url: SecretStr | None = Field(None, description="MongoDB replica set; unset: embedded mongod")
     mongo_driver: Literal["pymongo", "motor"] = Field("pymongo", description="which driver opens MongoDB")
@@ -41,15 +54,101 @@ class Settings(BaseSettings):
     introspection: bool | None = Field(None, description="whether the schema may be asked for; unset: in development")
     documents: Path | None = Field(None, description="directory of registered documents (*.graphql); unset: none")
     documents_only: bool = Field(False, description="answer registered documents only")
-    cost_limit: int = Field(500_000, description="largest cost of one operation")
-    cost_per_minute: int = Field(100_000_000, description="cost that one actor may spend in a minute, per process")
-    operation_seconds: float = Field(20, description="time after which an operation is given up")
-    access_token_seconds: int = Field(600, description="life of an access token")
-    refresh_token_days: int = Field(14, description="life of a session without use")
-    upload_limit_bytes: int = Field(200 * 1024 * 1024, description="largest file accepted")
+    cost_limit: int = Field(500_000, ge=1, description="largest cost of one operation")
+    cost_per_minute: int = Field(100_000_000, ge=1, description="cost that one actor may spend in a minute, per process")
+    operation_seconds: float = Field(20, gt=0, description="time after which an operation is given up")
+    access_token_seconds: int = Field(600, ge=1, description="life of an access token")
+    refresh_token_days: int = Field(14, ge=1, description="life of a session without use")
+    upload_limit_bytes: int = Field(200 * 1024 * 1024, ge=1, description="largest file accepted")
     retention_years: int = Field(3, description="COMPLIANCE retention set on archived evidence (R43)")
     time_zone: str = Field("Asia/Shanghai", description="time zone of the business calendar")
     log_level: str = Field("INFO", description="log level")
+
+    @field_validator("mongo_url")
+    @classmethod
+    def _is_mongo_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("mongodb://user:password@host:port/?replicaSet=name")
+        return value
+
+    @field_validator("database")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", value):
+            raise ValueError("a name of at most 63 letters, digits, _ and -")
+        return value
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _is_bucket(cls, value: str) -> str:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+            raise ValueError("a name of 3 to 63 lower-case letters, digits, . and -")
+        return value
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _is_endpoint(cls, value: str | None) -> str | None:
+        if value:
+            _require_http(value, "http(s)://host:port")
+            if urlsplit(value).path not in ("", "/") or urlsplit(value).username:
+                raise ValueError("http(s)://host:port and nothing more")
+        return value
+
+    @field_validator("search_url")
+    @classmethod
+    def _is_search_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            _require_http(value.get_secret_value(), "http(s)://user:password@host:port")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_public_url(cls, value: str | None) -> str | None:
+        if value:
+            _require_http(value, "http(s)://host, as clients see it")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            for part in filter(None, (part.strip() for part in value.split(","))):
+                ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError("addresses or networks, comma separated: 10.0.0.0/8,192.168.1.7") from None
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (LookupError, ValueError, OSError):
+            raise ValueError("a time zone's name, such as Asia/Shanghai") from None
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in LOG_LEVELS:
+            raise ValueError(" or ".join(LOG_LEVELS))
+        return value
+
+    @field_validator("tls_cert", "tls_key")
+    @classmethod
+    def _is_file(cls, value: Path | None) -> Path | None:
+        if value and not value.is_file():
+            raise ValueError("the path of a PEM file that is there")
+        return value
+
+    @classmethod
+    def read(cls, **given: Any) -> Settings:
+        """From the environment; `given` comes before it. Raises BadSettings."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            wrong = [_sentence(str(item["loc"][0]), item["msg"]) for item in error.errors(include_input=False)]
+        raise BadSettings(" ".join(wrong) + " Correct it in the environment or in .env.")
 
     @property
     def may_introspect(self) -> bool:
@@ -67,3 +166,18 @@ class Settings(BaseSettings):
         if self.public_url:
             return self.public_url.rstrip("/")
         return f"{'https' if self.tls_cert else 'http'}://{self.host}:{self.port}"
+
+
+def _require_http(value: str, form: str) -> None:
+    """Raises ValueError with the form to write unless it is an http(s) URL with a host."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(form)
+    _ = parts.port  # raises ValueError for a port that is none
+
+
+def _sentence(name: str, message: str) -> str:
+    """Pydantic's own messages begin with "Input should be", those of the validators above are the form itself."""
+    own = message.removeprefix("Value error, ")
+    text = f"should be {own}" if own != message else message.replace("Input ", "", 1)
+    return f"{PREFIX}{name.upper()} {text}."

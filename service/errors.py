@@ -111,6 +111,10 @@ class DomainError(Exception):
     """Root of everything expected. Its text is for people, its code for programs."""
 
 
+class Unfit(DomainError):
+    """The database and this program, or its keyring, don't belong together; the text names what and the remedy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with an input: `field` is a dotted path such as `channels.0.value`."""

@@ -44,7 +44,9 @@ def read_private_file(path: Path) -> str:
             _refuse_shared(path, os.fstat(file.fileno()))
             return file.read()
     except FileNotFoundError:
-        raise KeyringError(f"{path} does not exist; restore it from its backup, or create a keyring") from None
+        raise KeyringError(
+            f"{path} does not exist; restore it from its backup, or make a new installation's: anjuan init"
+        ) from None
     except UnicodeDecodeError:
         raise KeyringError(f"{path} is not text; restore it from its backup") from None
     except OSError as error:

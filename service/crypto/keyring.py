@@ -71,6 +71,10 @@ class Keyring:
             raise KeyringError(f"the keyring's current key {signing_current!r} is not among its signing keys")
         self._current = current
         self._root_secret = root_secret
+        self._commitments: Mapping[str, str] = MappingProxyType(
+            {f"encryption/{key_id}": _commitment(key) for key_id, key in encryption_keys.items()}
+            | {"root": _commitment(root_secret)}
+        )
         self._secrets: dict[str, bytes] = {}
         self._signing_current = signing_current
         self._signing = dict(signing_keys)
@@ -138,6 +142,17 @@ class Keyring:
             raise UnknownKeyError(key_id)
         return key.unwrap(wrapped, context)
 
+    def commitments(self) -> Mapping[str, str]:
+        """For each key that stored data needs ("encryption/kek-…", "root"), a text that only this key gives and that
+        tells nothing about it. Read-only. Signing keys are not among them: nothing stored is opened by them.
+        """
+        return self._commitments
+
+    @property
+    def current_commitment(self) -> str:
+        """The current encryption key's name among `commitments`."""
+        return f"encryption/{self._current}"
+
     def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
         """The current signing key and its id."""
         return self._signing_current, self._signing[self._signing_current]
@@ -145,6 +160,10 @@ class Keyring:
     def verification_keys(self) -> Mapping[str, Ed25519PublicKey]:
         """All public keys by id, the former ones too. Read-only."""
         return self._verification
+
+
+def _commitment(key: bytes) -> str:
+    return derive(key, "anjuan/keyring-commitment/1").hex()
 
 
 def _generated() -> str:

@@ -44,7 +44,7 @@ class Keys:
     async def create(self, unit: UnitOfWork, owner: str) -> DataKey:
         """Makes an owner's first data key; it exists once the unit of work commits."""
         material = os.urandom(32)
-        wrapped = self._encryption.wrap(material, context=_context(owner, 1))
+        wrapped = self._encryption.wrap(material, context=key_context(owner, 1))
         await self._repository.insert(
             unit,
             {"_id": owner, "versions": [{"version": 1, "wrapped": Binary(wrapped), "created_at": now()}]},
@@ -66,7 +66,7 @@ class Keys:
                 item["version"]: DataKey(
                     owner,
                     item["version"],
-                    self._encryption.unwrap(bytes(item["wrapped"]), context=_context(owner, item["version"])),
+                    self._encryption.unwrap(bytes(item["wrapped"]), context=key_context(owner, item["version"])),
                 )
                 for item in document["versions"]
             }
@@ -93,7 +93,8 @@ class Keys:
         return found if found is not None else self._former.get(owner, {})
 
 
-def _context(owner: str, version: int) -> bytes:
+def key_context(owner: str, version: int) -> bytes:
+    """What a wrapped data key is bound to."""
     return f"data-key/{owner}/{version}".encode()
 
 

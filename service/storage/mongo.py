@@ -17,12 +17,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import pymongo
 from bson import CodecOptions
 from pymongo import ReadPreference, ReturnDocument
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     DuplicateKeyError,
     OperationFailure,
@@ -53,6 +55,16 @@ class DuplicateKey(Exception):
     def __init__(self, index: str) -> None:
         super().__init__(index)
         self.index = index
+
+
+class StoreUnreachable(Exception):
+    """The database can't be used; the text is a sentence with the remedy and holds no password. `may_pass`: it may
+    be starting still.
+    """
+
+    def __init__(self, text: str, *, may_pass: bool = False) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +238,12 @@ class UnitOfWork:
 
 @dataclass(slots=True)
 class Database:
-    """An open database. `driver` is for reports only."""
+    """An open database. `driver` and `where` (host and port) are for reports only."""
 
     client: Any
     native: Any
     driver: str
+    where: str = ""
     _collections: dict[str, Collection] = field(default_factory=dict)
     _inserts: GroupCommit[Mapping[str, Sequence[Document]]] = field(init=False)
 
@@ -342,9 +355,29 @@ class Database:
                 raise
 
     async def ping(self) -> str:
-        """The server's version. Raises StoreUnreachable's cause when it can't be reached."""
+        """The server's version."""
         info = await self.native.command("buildInfo")
         return str(info["version"])
+
+    async def require_reachable(self) -> None:
+        """Raises StoreUnreachable unless a replica set (or a router) answers to our user and password."""
+        try:
+            answer = await self.native.command("hello")
+            await self.native["meta"].find_one({}, {"_id": 1})  # the first asks no right, this one does
+        except OperationFailure as error:
+            why = (error.details or {}).get("codeName", error.code)
+            raise StoreUnreachable(
+                f"MongoDB at {self.where} refuses us ({why}). Check user, password and authSource in ANJUAN_MONGO_URL."
+            ) from error
+        except PyMongoError as error:
+            raise StoreUnreachable(
+                f"MongoDB at {self.where} can't be reached. Start it, or correct ANJUAN_MONGO_URL.", may_pass=True
+            ) from error
+        if not answer.get("setName") and answer.get("msg") != "isdbgrid":
+            raise StoreUnreachable(
+                f"MongoDB at {self.where} is no replica set, which transactions need. "
+                "Start it with --replSet and initiate the set."
+            )
 
     async def reachable(self) -> bool:
         """Whether a writable primary answers."""
@@ -378,7 +411,9 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def open_database(url: str, name: str, driver: Literal["pymongo", "motor"] = "pymongo") -> Database:
-    """Opens the database lazily: no connection is made before the first operation."""
+    """Opens the database lazily: no connection is made before the first operation. Raises StoreUnreachable for a URL
+    that can't be read.
+    """
     options: dict[str, Any] = {
         "tz_aware": True,
         "serverSelectionTimeoutMS": 5_000,
@@ -388,18 +423,24 @@ def open_database(url: str, name: str, driver: Literal["pymongo", "motor"] = "py
         "appname": "anjuan",
     }
     client: Any
-    if driver == "motor":
-        from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only when it is asked for
+    try:
+        if driver == "motor":
+            from motor.motor_asyncio import AsyncIOMotorClient  # noqa: PLC0415 - only when it is asked for
 
-        client = AsyncIOMotorClient(url, **options)
-    else:
-        from pymongo import AsyncMongoClient  # noqa: PLC0415
+            client = AsyncIOMotorClient(url, **options)
+        else:
+            from pymongo import AsyncMongoClient  # noqa: PLC0415
 
-        client = AsyncMongoClient(url, **options)
+            client = AsyncMongoClient(url, **options)
+    except (ConfigurationError, ValueError):  # their texts may repeat the password
+        raise StoreUnreachable(
+            "ANJUAN_MONGO_URL can't be read. Write mongodb://user:password@host:port/?replicaSet=name, "
+            "with special characters of user and password percent-encoded."
+        ) from None
     native = client.get_database(
         name,
         codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
         read_concern=MAJORITY_READ,
         write_concern=MAJORITY_WRITE,
     )
-    return Database(client, native, driver)
+    return Database(client, native, driver, urlsplit(url).netloc.rpartition("@")[2])

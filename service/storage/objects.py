@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class ObjectTrouble(Exception):
-    """The object store refused or did not answer; the cause is chained, without credentials."""
+    """The object store refused or did not answer; a sentence without credentials, the cause chained."""
 
 
 class UnsafeBucket(ObjectTrouble):
@@ -71,16 +71,26 @@ class ObjectStore(Protocol):
 class S3Objects:
     """S3 through the minio client."""
 
-    def __init__(self, client: Minio, bucket: str, threads: int) -> None:
+    def __init__(self, client: Minio, bucket: str, threads: int, where: str = "the given address") -> None:
+        """`where` (host and port) is for sentences only."""
         self._client = client
+        self._where = where
         self._bucket = bucket
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="objects")
 
     async def _run(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except S3Error as error:
+            raise ObjectTrouble(
+                f"The object store at {self._where} refuses: {error.code}. "
+                "Check ANJUAN_S3_ACCESS_KEY, ANJUAN_S3_SECRET_KEY and their rights."
+            ) from error
         except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise ObjectTrouble(type(error).__name__) from error
+            raise ObjectTrouble(
+                f"The object store at {self._where} can't be reached ({type(error).__name__}). "
+                "Start it, or correct ANJUAN_S3_ENDPOINT."
+            ) from error
 
     async def put(self, key: str, source: BinaryIO, size: int) -> StoredObject:
         """Stores `size` bytes read from `source` (read in a thread, so it may block). Raises ObjectTrouble."""
@@ -204,4 +214,4 @@ def open_objects(
         region=region,
         http_client=http,
     )
-    return S3Objects(client, bucket, threads)
+    return S3Objects(client, bucket, threads, parts.netloc)

@@ -8,14 +8,17 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from minio import Minio
 from minio.commonconfig import GOVERNANCE
 from minio.objectlockconfig import DAYS, ObjectLockConfig
+from pymongo import MongoClient
 
 from infra.doctor import Finding, MongoPart, ObjectsPart, Parts, examine
 from infra.local import Endpoints, LocalServers, Ports
+from service.installation.model import STORAGE_FORMAT
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ def test_a_healthy_installation_passes_in_every_part(healthy: Parts) -> None:
     assert faults(findings) == {}
     assert {finding.part for finding in findings} == {
         *("python", "libraries", "data directory", "keyring", "disk space"),
-        *("ports", "mongodb", "objects", "index", "reading"),
+        *("ports", "mongodb", "storage", "objects", "index", "reading"),
     }
     assert all(finding.remedy == "" for finding in findings)
 
@@ -138,6 +141,22 @@ def test_buckets_that_protect_too_little_or_too_much_are_found(
     assert "Object Lock" in told["open"].message
     assert "default retention" in told["default"].message
     assert "anjuan init" in told["none"].remedy
+
+
+def test_a_storage_format_and_a_keyring_that_are_not_the_datas_are_found(healthy: Parts) -> None:
+    assert healthy.mongo is not None
+    of_another = replace(healthy, mongo=replace(healthy.mongo, database="another"))
+    with MongoClient[dict[str, Any]](healthy.mongo.url) as client:
+        meta = client["another"]["meta"]
+        meta.insert_many([{"_id": "format", "number": STORAGE_FORMAT}, {"_id": "keyring/root", "commitment": "aa"}])
+        assert faults(examine(replace(of_another, commitments={"root": "aa"}))) == {}
+        found = faults(examine(replace(of_another, commitments={"root": "bb"})))
+        assert found.keys() == {"keyring"}
+        assert "backup" in found["keyring"].remedy
+        meta.update_one({"_id": "format"}, {"$set": {"number": STORAGE_FORMAT + 1}})
+        found = faults(examine(replace(of_another, commitments={"root": "aa"})))
+    assert found.keys() == {"storage"}
+    assert "newer" in found["storage"].remedy
 
 
 def test_a_check_that_breaks_is_a_finding(healthy: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
