@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -150,3 +151,16 @@ class JournalRepository:
             {"progress.todo": True}, limit=limit + 1, projection={"progress.index": 1, "_id": 0}
         )
         return [record for entry in found for record in entry["progress"]["index"]]
+
+    async def changed_records(self) -> AsyncIterator[list[str] | None]:
+        """None once the stream is open; then the ids of the records that each new entry about a change names, or
+        whose index document it changes. Entries that changed nothing (reads, searches, refusals) are left out.
+        """
+        followed = self._journal.follow(("before", "progress"), ("facets.records", "progress.index"))
+        async with aclosing(followed) as entries:  # type: ignore[type-var]
+            async for entry in entries:
+                if entry is None:
+                    yield None
+                else:
+                    named = entry.get("facets", {}).get("records", [])
+                    yield [*named, *entry.get("progress", {}).get("index", [])]

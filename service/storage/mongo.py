@@ -221,6 +221,21 @@ class Collection:
         finally:
             await stream.close()
 
+    async def follow(self, holding: Sequence[str], fields: Sequence[str]) -> AsyncIterator[Document | None]:
+        """None once the stream is open; then every document that is inserted and holds one of `holding`, with nothing
+        but `fields` of it. Raises the driver's error when the stream breaks; whoever follows reads again then.
+        """
+        held = [{f"fullDocument.{name}": {"$exists": True}} for name in holding]
+        pipeline = [
+            {"$match": {"operationType": "insert", "$or": held}},
+            {"$project": {"_id": 1, **{f"fullDocument.{name}": 1 for name in fields}}},
+        ]
+        stream = await _settled(self._native.watch(pipeline, max_await_time_ms=1000))
+        async with stream:  # here Motor opens it
+            yield None
+            async for change in stream:
+                yield change.get("fullDocument", {})
+
 
 class UnitOfWork:
     """Everything written through it is committed together or not at all."""

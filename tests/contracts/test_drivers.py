@@ -208,6 +208,25 @@ async def test_an_insertion_wakes_whoever_waits(database: Database, things: Coll
         await asyncio.gather(waiting, return_exceptions=True)
 
 
+async def test_who_follows_gets_the_inserts_that_hold_a_field_and_nothing_else_of_them(
+    database: Database, things: Collection
+) -> None:
+    followed = things.follow(("tags", "number"), ("facets.records", "tags"))
+    assert await anext(followed) is None, "it is open: what comes now is not missed"
+    await things.insert_one({"_id": "a", "text": "no such field"})
+    await things.insert_one({"_id": "b", "tags": ["x"], "text": "secret", "facets": {"records": ["r"], "actor": "u"}})
+    await things.update_one({"_id": "a"}, {"$set": {"number": 1}})
+
+    async def work(unit: UnitOfWork) -> None:
+        await unit.collection("things").insert_many([{"_id": "c", "number": 2}, {"_id": "d", "tags": ["y"]}])
+
+    await database.transact(work)
+    async with asyncio.timeout(10):
+        found = [await anext(followed) for _ in range(3)]
+    assert found == [{"tags": ["x"], "facets": {"records": ["r"]}}, {}, {"tags": ["y"]}]
+    await followed.aclose()  # type: ignore[attr-defined]
+
+
 async def test_reads_and_writes_are_majority(database: Database) -> None:
     assert database.native.read_concern.level == "majority"
     assert database.native.write_concern.document["w"] == "majority"
