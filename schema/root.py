@@ -1,4 +1,4 @@
-"""The schema: every query and mutation in one place."""
+"""The schema: every query, mutation and subscription in one place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 
-from schema import audit, case_steps, people, templates
+from schema import audit, case_steps, people, subscriptions, templates
 from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
@@ -106,9 +106,18 @@ class Mutation:
     publish_template: templates.TemplatePayload = _field(templates.publish_template)
 
 
+@strawberry.type(description="What can be followed, over WebSocket (graphql-transport-ws).")
+class Subscription:
+    """Subscriptions."""
+
+    case_changed: case_types.Case | None = _field(subscriptions.case_changed)
+    evidence_text_ready: evidence_types.Evidence | None = _field(subscriptions.evidence_text_ready)
+
+
 declared = strawberry.Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=[customer_types.Customer, case_types.Case, case_types.CaseEvent, evidence_types.Evidence, people.User, people.Department,
            templates.Template, audit.AuditEntry],
     schema_directives=[SensitivityDirective],

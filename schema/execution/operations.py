@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    Executor,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    OperationType,
+    create_source_event_stream,
     execute,
 )
 from graphql.execution.collect_fields import FragmentDetails
@@ -41,6 +42,19 @@ compiled = Counter("anjuan_graphql_compiled", "Operations answered by compiled f
 fallen_back = Counter("anjuan_graphql_fallback", "Operations answered by graphql-core, by reason", ["reason"])
 
 
+class Source(NamedTuple):
+    """A subscription's root field and its arguments, by the resolver's names."""
+
+    field: str
+    arguments: dict[str, Any]
+
+
+async def _no_events() -> AsyncIterator[None]:
+    """A stream for graphql-core, which wants one; it is never iterated."""
+    return
+    yield
+
+
 class Operation:
     """One operation of a checked document."""
 
@@ -51,6 +65,7 @@ class Operation:
         self._writers: dict[tuple[Any, ...], Writer] = {}
         self._unknown: str | None = None
         named = [d for d in document.definitions if isinstance(d, OperationDefinitionNode) and _is_named(d, name)]
+        self.kind: OperationType | None = named[0].operation if named else None
         self._cost: Cost = Costs(schema, document).of(named[0]) if named else lambda _: 1
         self._fragments = {
             definition.name.value: FragmentDetails(definition, None)
@@ -68,10 +83,28 @@ class Operation:
         """What it costs with these variables; 1 where the name names nothing."""
         return self._cost(given or {})
 
+    async def source(self, context: Any, given: Mapping[str, Any] | None = None) -> Source | ExecutionResult:
+        """Of a subscription: which stream of events it asks for; or what is wrong, in graphql-core's words."""
+        asked: list[Source] = []
+
+        async def note(_: Any, info: Any, **arguments: Any) -> AsyncIterator[None]:
+            asked.append(Source(info.field_name, arguments))
+            return _no_events()
+
+        executor = Executor.build(
+            self._schema, self.document, None, context, dict(given) if given else None, self.name,
+            subscribe_field_resolver=note,
+        )  # fmt: skip
+        if isinstance(executor, list):
+            return ExecutionResult(None, executor)
+        made = create_source_event_stream(executor)
+        found = await made if inspect.isawaitable(made) else made
+        return found if isinstance(found, ExecutionResult) else asked[0]
+
     async def run(
         self, context: Any, given: Mapping[str, Any] | None = None, root_value: Any = None
     ) -> ExecutionResult:
-        """The result for these variables."""
+        """The result for these variables. A subscription's `root_value` is one event: its root field's value."""
         run: Run | None = None
         reason = self._unknown
         if reason is None:
@@ -121,7 +154,7 @@ def _is_named(definition: OperationDefinitionNode, name: str | None) -> bool:
 
 def _chosen(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
     found = [d for d in document.definitions if isinstance(d, OperationDefinitionNode) and _is_named(d, name)]
-    if len(found) != 1 or found[0].operation is OperationType.SUBSCRIPTION:
+    if len(found) != 1:
         raise Surprise("operation")
     return found[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from schema.context import Context
 from schema.http.requests import language_of, request_id_of
@@ -35,9 +35,11 @@ class Callers:
         The epoch is refreshed first: whatever was revoked before this request is not remembered any more (P14).
         """
         header = request.headers.get("authorization")
-        if header is None:
-            return None
-        scheme, _, token = header.partition(" ")
+        return None if header is None else await self.bearer(header, context)
+
+    async def bearer(self, authorization: str, context: Context) -> Caller:
+        """The caller whose token this is, with the rights of this moment. Raises NotSignedIn."""
+        scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotSignedIn
         await self._doors.epoch.refresh()
@@ -54,7 +56,7 @@ class Callers:
             raise NotSignedIn
         return caller
 
-    def source(self, request: Request) -> str:
+    def source(self, request: HTTPConnection) -> str:
         """The client's address: the peer, or behind trusted proxies the nearest address that is none of them."""
         peer = request.client.host if request.client else ""
         if not self._is_trusted(peer):

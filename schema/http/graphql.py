@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult
+from graphql import ExecutionResult, OperationType
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -109,11 +109,13 @@ class GraphQLRoute:
         ):  # GraphQL over HTTP: a request error, which only the newer media type tells by status
             status = 400 if media == RESPONSE_JSON else 200
             return status, {"errors": [presented(error, context) for error in operation]}
+        if operation.kind is OperationType.SUBSCRIPTION:
+            raise Refused(Code.INVALID_QUERY, reason="subscriptions are served over WebSocket")
         variables = asked.get("variables")
         cost = self._spent(operation, variables, context)
         with deadline(self._limits.seconds + GRACE_SECONDS):
             async with asyncio.timeout(self._limits.seconds):
-                body = await self._delivered(await operation.run(context, variables), context)
+                body = await delivered(await operation.run(context, variables), context)
         body["extensions"] = {"cost": cost}
         return 200, body
 
@@ -126,14 +128,17 @@ class GraphQLRoute:
         who = context.caller.actor.id if context.caller else context.source
         return {"asked": cost, "left": limits.budgets.spend(who, cost)}
 
-    async def _delivered(self, result: ExecutionResult, context: Context) -> dict[str, Any]:
-        body: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            body["errors"] = [presented(error, context) for error in result.errors]
-            await record_refusals(result.errors, context)
-        if context.caller is not None:
-            await self._parts.journal.record_reads(context.caller)
-        return body
+
+
+async def delivered(result: ExecutionResult, context: Context) -> dict[str, Any]:
+    """What the client gets; on its way, what was refused and what was shown in full is journalled (P23)."""
+    body: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        body["errors"] = [presented(error, context) for error in result.errors]
+        await record_refusals(result.errors, context)
+    if context.caller is not None:
+        await context.parts.journal.record_reads(context.caller)
+    return body
 
 
 def _asked(body: bytes) -> dict[str, Any]:

@@ -119,6 +119,15 @@ class EvidenceRepository:
         }
         return [d["_id"] for d in await self._evidence.find(where, sort=[("_id", 1)], projection={"_id": 1})]
 
+    async def read(self, case: str) -> list[str]:
+        """Ids of a case's evidence whose text was read, or found to be unreadable."""
+        where = {
+            "case": case,
+            "withdrawn_at": None,
+            "text_state": {"$in": [TextState.READ.value, TextState.UNREADABLE.value]},
+        }
+        return [d["_id"] for d in await self._evidence.find(where, sort=[("_id", 1)], projection={"_id": 1})]
+
     async def waiting(self) -> int:
         """How many texts are still to be read."""
         return await self._evidence.count({"text_state": TextState.WAITING.value, "withdrawn_at": None})

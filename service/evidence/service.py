@@ -168,6 +168,10 @@ class EvidenceRoom:
         found = await self._pages(caller, evidence)
         return {view.id: found.get(view.id, []) for view in evidence}
 
+    async def read_of_case(self, case: View) -> list[str]:
+        """Ids of a case's files (not withdrawn) whose text was read, or found to be unreadable."""
+        return await self._repository.read(case.id)
+
     async def pages_of_cases(self, caller: Caller, cases: Sequence[View]) -> dict[str, list[tuple[View, list[View]]]]:
         """Files (not withdrawn) with their pages, by case, through the masks."""
         by_id = {case.id: case for case in cases}
