@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from schema.limits import too_costly
+from schema.limits import COST_MOST, too_costly
 
 REMEMBERED_MOST = 10_000
 MINUTE = 60.0
@@ -22,14 +22,17 @@ class _Minute:
 
 
 class Budgets:
-    """`limit`: cost for each actor (or, before sign-in, each source) and minute."""
+    """`limit`: cost for each actor (or, before sign-in, each source) and minute; `most`: that of one operation."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, most: int = COST_MOST) -> None:
         self.limit = limit
+        self._most = most
         self._minutes: OrderedDict[str, _Minute] = OrderedDict()
 
     def spend(self, who: str, cost: int) -> int:
         """What is left of this minute. Raises Refused TOO_COSTLY when it does not suffice; nothing is spent then."""
+        if cost > self._most:
+            raise too_costly("cost", cost, self._most)
         at = time.monotonic()
         minute = self._minutes.get(who)
         if minute is None or at - minute.began >= MINUTE:

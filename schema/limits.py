@@ -219,11 +219,6 @@ def check_values(values: Any) -> None:
 # Cost
 
 
-def check_cost(_who: str, cost: int) -> None:
-    """What one answer may cost. Raises Refused TOO_COSTLY."""
-    _require("cost", cost, COST_MOST)
-
-
 class Costs:
     """Cost functions of one document's operations."""
 

@@ -17,7 +17,8 @@ import orjson
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from schema.budgets import Budgets
 from schema.cursors import Cursors
@@ -26,9 +27,10 @@ from schema.execution import Operations
 from schema.http.callers import Callers
 from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
-from schema.http.graphql import GraphQLRoute, Limits
+from schema.http.graphql import GraphQLRoute
 from schema.http.health import health_routes
 from schema.http.requests import Requests
+from schema.http.websocket import Sockets
 from schema.root import core
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import Indexer
@@ -51,6 +53,7 @@ from service.installation.service import Installation
 from service.jobs import repository as jobs_repository
 from service.jobs.service import Jobs
 from service.journal import repository as journal_repository
+from service.journal.feed import Feed
 from service.journal.service import Journal
 from service.keys.service import Keys
 from service.policies import repository as policies_repository
@@ -285,14 +288,6 @@ def checks_of(system: System) -> dict[str, Callable[[], Awaitable[bool]]]:
     }
 
 
-def _graphql(system: System, callers: Callers) -> GraphQLRoute:
-    settings = system.settings
-    operations = Operations(core, Checks(core, introspection=settings.may_introspect))
-    registered = Registered(settings.documents, only=settings.documents_only)
-    limits = Limits(settings.cost_limit, Budgets(settings.cost_per_minute), settings.operation_seconds)
-    return GraphQLRoute(system, callers, operations, registered, limits)
-
-
 def create_app(settings: Settings) -> Starlette:
     """The ASGI application; its lifespan owns the clients."""
     system = open_system(settings)
@@ -306,11 +301,40 @@ def create_app(settings: Settings) -> Starlette:
         yield
         await system.close()
 
-    routes = [
-        Route("/graphql", _graphql(system, callers).post, methods=["POST"]),
+    operations = Operations(core, Checks(core, introspection=settings.may_introspect))
+    budgets = Budgets(settings.cost_per_minute, most=settings.cost_limit)
+    registered = Registered(settings.documents, only=settings.documents_only)
+    graphql = GraphQLRoute(system, callers, operations, registered, budgets, settings.operation_seconds)
+    sockets = Sockets(
+        system,
+        callers,
+        operations,
+        Feed(system.journal.repository.changed_records),
+        system.epoch,
+        origins=settings.other_origins | {settings.own_origin},
+        spend=budgets.spend,
+    )
+    routes: list[BaseRoute] = [
+        Route("/graphql", graphql.post, methods=["POST"]),
+        WebSocketRoute("/graphql", sockets.serve),
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),
     ]
     if settings.env == "development":
         routes += graphiql_routes()
-    return Starlette(routes=routes, middleware=[Middleware(Requests)], lifespan=lifespan)
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Requests), *_cross_origin(settings)])
+
+
+def _cross_origin(settings: Settings) -> list[Middleware]:
+    """Pages of the allowed origins may POST to the API; no cookie or other credential of a browser's goes along."""
+    if not settings.other_origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=sorted(settings.other_origins),
+            allow_methods=["POST"],
+            allow_headers=["authorization", "content-type", "accept-language", "x-request-id"],
+            allow_credentials=False,
+        )
+    ]

@@ -75,7 +75,9 @@ def up(
 @cli.command()
 def serve(data_dir: DataDir = None) -> None:
     """Runs the API."""
-    from service.app import create_app  # noqa: PLC0415 - other commands need not load it
+    from schema.http.conversation import MESSAGE_MOST  # noqa: PLC0415 - other commands need not load it
+    from service.app import create_app  # noqa: PLC0415
+    from service.sockets import BoundedWebSocket  # noqa: PLC0415
 
     settings = settings_of_running(data_dir)
     _log_level(settings)
@@ -90,6 +92,11 @@ def serve(data_dir: DataDir = None) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        ws=BoundedWebSocket,
+        ws_max_size=MESSAGE_MOST,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
         timeout_graceful_shutdown=10,
     )
 

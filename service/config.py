@@ -49,13 +49,16 @@ class Settings(BaseSettings):
     tls_cert: Path | None = Field(None, description="certificate chain (PEM) for the API")
     tls_key: Path | None = Field(None, description="private key (PEM) for the API")
     trusted_proxies: str = Field("", description="addresses whose X-Forwarded-For counts, comma separated")
+    cors_origins: str = Field("", description="other origins whose pages may use the API, comma separated")
     token_issuer: str = Field("anjuan", description="`iss` of access tokens")
     token_audience: str = Field("anjuan-api", description="`aud` of access tokens")
     introspection: bool | None = Field(None, description="whether the schema may be asked for; unset: in development")
     documents: Path | None = Field(None, description="directory of registered documents (*.graphql); unset: none")
     documents_only: bool = Field(False, description="answer registered documents only")
     cost_limit: int = Field(500_000, ge=1, description="largest cost of one operation")
-    cost_per_minute: int = Field(100_000_000, ge=1, description="cost that one actor may spend in a minute, per process")
+    cost_per_minute: int = Field(
+        100_000_000, ge=1, description="cost that one actor may spend in a minute, per process"
+    )
     operation_seconds: float = Field(20, gt=0, description="time after which an operation is given up")
     access_token_seconds: int = Field(600, ge=1, description="life of an access token")
     refresh_token_days: int = Field(14, ge=1, description="life of a session without use")
@@ -159,6 +162,19 @@ class Settings(BaseSettings):
     def keyring_path(self) -> Path:
         """Where the keyring file is."""
         return self.keyring or self.data_dir / "keyring.json"
+
+    @property
+    def other_origins(self) -> frozenset[str]:
+        """Origins of pages that may use the API, as browsers write them, beside its own."""
+        return frozenset(part.strip().rstrip("/").lower() for part in self.cors_origins.split(",") if part.strip())
+
+    @property
+    def own_origin(self) -> str:
+        """The API's own origin, as browsers write it."""
+        parts = urlsplit(self.url.lower())
+        is_default = parts.port == {"http": 80, "https": 443}.get(parts.scheme)
+        host = parts.netloc.removesuffix(f":{parts.port}") if is_default else parts.netloc
+        return f"{parts.scheme}://{host}"
 
     @property
     def url(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -24,7 +23,7 @@ from schema.errors import presented, record_refusals, unexpected
 from schema.execution import Operation, Operations
 from schema.http.callers import Callers
 from schema.http.requests import language_of, request_id_of
-from schema.limits import check_values, too_costly
+from schema.limits import check_values
 from service.errors import Code, Problem, Refused
 from service.storage import deadline
 
@@ -36,15 +35,6 @@ JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 answered = Counter("anjuan_graphql_requests", "GraphQL requests by outcome", ["outcome"])
 took = Histogram("anjuan_graphql_seconds", "Time to answer a GraphQL request")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one operation, and one actor in a minute, may cost; and how long it may take."""
-
-    cost: int
-    budgets: Budgets
-    seconds: float
 
 
 async def bounded_body(request: Request, most: int) -> bytes:
@@ -62,16 +52,23 @@ async def bounded_body(request: Request, most: int) -> bytes:
 
 
 class GraphQLRoute:
-    """The endpoint."""
+    """The endpoint. `seconds`: how long an operation may take."""
 
     def __init__(
-        self, parts: Parts, callers: Callers, operations: Operations, registered: Registered, limits: Limits
+        self,
+        parts: Parts,
+        callers: Callers,
+        operations: Operations,
+        registered: Registered,
+        budgets: Budgets,
+        seconds: float,
     ) -> None:
         self._parts = parts
         self._callers = callers
         self._operations = operations
         self._registered = registered
-        self._limits = limits
+        self._budgets = budgets
+        self._seconds = seconds
 
     async def post(self, request: Request) -> Response:
         """Answers one request."""
@@ -113,8 +110,8 @@ class GraphQLRoute:
             raise Refused(Code.INVALID_QUERY, reason="subscriptions are served over WebSocket")
         variables = asked.get("variables")
         cost = self._spent(operation, variables, context)
-        with deadline(self._limits.seconds + GRACE_SECONDS):
-            async with asyncio.timeout(self._limits.seconds):
+        with deadline(self._seconds + GRACE_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 body = await delivered(await operation.run(context, variables), context)
         body["extensions"] = {"cost": cost}
         return 200, body
@@ -122,12 +119,9 @@ class GraphQLRoute:
     def _spent(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> dict[str, int]:
         if variables:
             check_values(variables)
-        cost, limits = operation.cost(variables), self._limits
-        if cost > limits.cost:
-            raise too_costly("cost", cost, limits.cost)
+        cost = operation.cost(variables)
         who = context.caller.actor.id if context.caller else context.source
-        return {"asked": cost, "left": limits.budgets.spend(who, cost)}
-
+        return {"asked": cost, "left": self._budgets.spend(who, cost)}
 
 
 async def delivered(result: ExecutionResult, context: Context) -> dict[str, Any]:

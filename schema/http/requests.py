@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,7 +43,7 @@ class AnswerBroken(Exception):
     """An answer that had begun can't be ended: the connection closes, and the log has said why, without values."""
 
 
-def request_id_of(request: Request) -> str:
+def request_id_of(request: HTTPConnection) -> str:
     """The client's X-Request-Id if it is a plain one, or a new id; the same as often as it is asked for."""
     state = request.scope.setdefault("state", {})
     if "request_id" not in state:
@@ -52,7 +52,7 @@ def request_id_of(request: Request) -> str:
     return str(state["request_id"])
 
 
-def language_of(request: Request) -> str | None:
+def language_of(request: HTTPConnection) -> str | None:
     """The language that the client asks for (RFC 9110, 12.5.4), if it is one of ours; None leaves it to the user."""
     wanted: list[tuple[float, str]] = []
     for part in request.headers.get("accept-language", "").lower().split(","):
