@@ -23,7 +23,7 @@ from schema.limits import check_values
 from schema.subscriptions import SOURCES
 from service.access.actor import Caller
 from service.clock import now
-from service.errors import Code, Invalid, NotSignedIn, Problem, Refused
+from service.errors import LOCALES, Code, Invalid, NotSignedIn, Problem, Refused
 
 if TYPE_CHECKING:
     from schema.http.websocket import Sockets
@@ -247,7 +247,7 @@ class Conversation:
         return {"type": "complete"}
 
     def _error(self, *problems: Problem) -> dict[str, Any]:
-        shown = [{"message": p.message(self._locale), "extensions": {"code": p.code.value}} for p in problems]
+        shown = [{"message": p.message(self._locale or LOCALES[0]), "extensions": {"code": p.code.value}} for p in problems]
         return {"type": "error", "payload": shown}
 
     async def _send_problem(self, identifier: str, problem: Problem) -> None:
