@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from asyncio.transports import BaseTransport
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -28,5 +29,9 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self.loop.call_later(LINGER_SECONDS, self._let_go)
 
     def _let_go(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()
+        if not self.transport.get_write_buffer_size():
+            return
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:  # a reset: the system forgets what it still holds for the client, too
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.fixtures.company import Company
+from tests.fixtures.company import PASSWORD, Company
+from tests.graphql.conftest import assigned
 
 PROTOCOL = "graphql-transport-ws"
 PATIENCE = 10.0
+CASE = "subscription($i: ID!) { caseChanged(id: $i) { id version state title } }"
+UNKNOWN = "cas_01jdm2000000000000000000aa"
 
 
 def opened(company: Company, *, protocol: str | None = PROTOCOL, origin: str | None = None, **options: Any) -> Any:
@@ -89,3 +94,35 @@ class Client:
                 self.next_message(seconds)
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd else None
+
+
+# The case that tests follow, and what they do with it
+
+
+@pytest.fixture
+def watched(company: Company) -> dict[str, Any]:
+    """A case of the agent's, for one test."""
+    customer = company.new_customer(name="订阅水务有限公司", channels=[{"kind": "PHONE", "value": "13912345678"}])
+    return {**assigned(company, customer["id"], "agent", title="阀门漏水"), "customer": customer}
+
+
+def say(company: Company, case: str, text: str = "已电话说明") -> None:
+    company.change(
+        "agent", "recordCaseStep", "case { id }", id=case, kind="COMMUNICATION", direction="TO_CUSTOMER", text=text
+    )
+
+
+def retitle(company: Company, case: dict[str, Any], title: str) -> dict[str, Any]:
+    found: dict[str, Any] = company.change(
+        "agent", "updateCase", "case { id version }", id=case["id"], version=case["version"], title=title
+    )
+    return found
+
+
+def employ(company: Company, roles: list[str]) -> tuple[str, dict[str, Any]]:
+    name = f"listener{time.time_ns()}"
+    user = company.change(
+        "admin", "createUser", "user { id version }", email=f"{name}@example.com", name="临时工",
+        roles=roles, department=company.departments["east"], password=PASSWORD,
+    )  # fmt: skip
+    return name, user

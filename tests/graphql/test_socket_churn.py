@@ -93,7 +93,8 @@ async def visit(app: Starlette, case: str, token: str, way: str) -> None:
 
 
 def tasks() -> list[str]:
-    return sorted(task.get_name() for task in asyncio.all_tasks())
+    """What is under way, by the names of the coroutines: the driver's own tasks are begun anew now and then."""
+    return sorted(str(getattr(task.get_coro(), "__qualname__", "")) for task in asyncio.all_tasks())
 
 
 async def at_rest(app: Starlette, case: str, token: str) -> list[str]:
