@@ -247,7 +247,9 @@ class Conversation:
         return {"type": "complete"}
 
     def _error(self, *problems: Problem) -> dict[str, Any]:
-        shown = [{"message": p.message(self._locale or LOCALES[0]), "extensions": {"code": p.code.value}} for p in problems]
+        shown = [
+            {"message": p.message(self._locale or LOCALES[0]), "extensions": {"code": p.code.value}} for p in problems
+        ]
         return {"type": "error", "payload": shown}
 
     async def _send_problem(self, identifier: str, problem: Problem) -> None:

@@ -56,7 +56,7 @@ class CaseRecords:
         self._people = people
         self._customers = customers
         self._calendar = calendar
-        customers.on_new_owner(self.repository.hand_over)
+        customers.on_new_owner(self._hand_over)
 
     # Reading
 
@@ -143,6 +143,26 @@ class CaseRecords:
         return [self._sealed(document) for document in documents]
 
     # Moving
+
+    async def _hand_over(self, unit: UnitOfWork, customer: str, owner: str, department: str) -> list[Touched]:
+        """The customer's cases follow it to its new owner; the entry of that names each of them."""
+        cases = await self.repository.hand_over(unit, customer, owner, department)
+        await self._recount_reach(unit, customer)
+        return [
+            Touched(
+                case["_id"],
+                case["version"],
+                None,
+                collection=CASES,
+                changed=("owner",) if case["assignee"] else ("department", "owner"),
+            )
+            for case in cases
+        ]
+
+    async def _recount_reach(self, unit: UnitOfWork, customer: str) -> None:
+        """Whom the customer's cases, as the unit of work sees them, bring into its reach."""
+        agents, departments = await self.repository.reach_of(unit, customer)
+        await self._customers.set_case_reach(unit, customer, agents, departments)
 
     async def advance(
         self,

@@ -146,12 +146,17 @@ class CaseRepository:
             return [], []
         return [agent for agent in found[0]["a"] if agent], found[0]["d"]
 
-    async def hand_over(self, unit: UnitOfWork, customer: str, owner: str) -> list[str]:
-        """The customer's cases get its new owner; returns their ids."""
-        cases = unit.collection(CASES)
-        ids = [document["_id"] for document in await cases.find({"customer": customer}, projection={"_id": 1})]
-        await cases.update_many({"customer": customer}, {"$set": {"owner": owner}, "$inc": {"search_version": 1}})
-        return ids
+    async def hand_over(self, unit: UnitOfWork, customer: str, owner: str, department: str) -> list[dict[str, Any]]:
+        """The customer's cases get its new owner; those that nobody handles yet follow it into its department.
+
+        Owner and department decide who reaches a case and stand beside what is sealed: an archived case, too, gets
+        its customer's new owner, and nothing else of it changes. Returns their ids and versions.
+        """
+        cases, of_customer = unit.collection(CASES), {"customer": customer}
+        found = await cases.find(of_customer, projection={"version": 1, "assignee": 1})
+        await cases.update_many(of_customer, {"$set": {"owner": owner}, "$inc": {"search_version": 1}})
+        await cases.update_many({**of_customer, "assignee": None}, {"$set": {"department": department}})
+        return found
 
     async def to_index_again(self, unit: UnitOfWork, ids: Sequence[str]) -> None:
         """Their index documents changed, because something beside them did."""

@@ -71,9 +71,7 @@ class Cases(CaseRecords):
             "state": state.value,
             "customer": customer.id,
             "template": template.id,
-            "owner": customer.document["owner"],
             "assignee": assignee.id if assignee else None,
-            "department": assignee.department if assignee else customer.document["department"],
             "handlers": [],
             "nodes": nodes,
             "events": 1,
@@ -89,13 +87,16 @@ class Cases(CaseRecords):
         event = NewEvent(EventKind.RAISED, to_state=state)
 
         async def work(unit: UnitOfWork) -> None:
+            held = await self._customers.hold(unit, caller, customer.id, "case.raise")
+            if held is None:  # it was handed over meanwhile
+                raise Invalid.because(Code.NOT_FOUND, "customer")
+            document["owner"] = held["owner"]
+            document["department"] = assignee.department if assignee else held["department"]
             await self.repository.insert(unit, document)
             added = await self.history.add(unit, caller, document, 1, event)
-            if assignee:
-                await self._recount_reach(unit, customer.id)
-            index = (case, customer.id) if assignee else (case,)
+            await self._recount_reach(unit, customer.id)
             touched = (Touched(case, 1, document, collection=CASES), added)
-            await self._journal.append(unit, caller, Work("case.raise", touched, index=index))
+            await self._journal.append(unit, caller, Work("case.raise", touched, index=(case, customer.id)))
 
         await self._database.transact(work)
         return (await self.views(caller, [document]))[0]
@@ -260,10 +261,6 @@ class Cases(CaseRecords):
             problems.add(Code.NOT_FOUND, "assignee")
             return None
         return found
-
-    async def _recount_reach(self, unit: UnitOfWork, customer: str) -> None:
-        agents, departments = await self.repository.reach_of(unit, customer)
-        await self._customers.set_case_reach(unit, customer, agents, departments)
 
     async def _step(
         self,

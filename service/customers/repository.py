@@ -95,6 +95,11 @@ class CustomerRepository:
             where["version"] = version
         return await unit.collection(CUSTOMERS).find_one_and_update(where, change, before=True)
 
+    async def touch(self, unit: UnitOfWork, reach: Reach, customer: str) -> dict[str, Any] | None:
+        """The customer, if it is within reach, after a write that conflicts with every other one."""
+        where = {"_id": customer, **within(reach)}
+        return await unit.collection(CUSTOMERS).find_one_and_update(where, {"$inc": {"search_version": 1}})
+
     async def get_in(self, unit: UnitOfWork, customer: str) -> dict[str, Any] | None:
         """The customer as the unit of work sees it (no reach: the unit has checked it)."""
         return await unit.collection(CUSTOMERS).find_one({"_id": customer})

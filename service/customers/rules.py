@@ -28,6 +28,12 @@ _WECHAT = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{5,19}|wxid_[A-Za-z0-9]{6,30}")
 _BANK = re.compile(r"[0-9]{8,30}")
 
 
+def camel(name: str) -> str:
+    """A stored field's name as clients know it."""
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
 def tidy(text: str) -> str:
     """NFC, control characters out, single spaces."""
     cleaned = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c)[0] != "C" or c in "\n\t")

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
-
-from bson import Binary
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from service.access.actor import Caller
 from service.access.declared import Level, Sensitivity
 from service.access.policy import Relation, Role
 from service.access.view import View
 from service.clock import is_id, new_id, now
-from service.crypto import BlindIndex, DataKey
+from service.crypto import DataKey
 from service.customers.model import CUSTOMERS, FORM, PREFIX, SHAPE
-from service.customers.repository import CustomerRepository
-from service.customers.rules import Reader, normal_lookup
-from service.customers.uniqueness import Uniqueness
-from service.errors import Code, Invalid, Problems, Refused
-from service.identity.model import User
-from service.jobs.service import Jobs
+from service.customers.records import CustomerRecords, relations
+from service.customers.rules import Reader, camel
+from service.errors import Code, Invalid, Problems
 from service.journal.model import Touched, Work
-from service.journal.service import Journal
 from service.keys.rules import separate
-from service.keys.service import Keys, SealedRecord, seal_sections
-from service.storage import Database, UnitOfWork
+from service.keys.service import seal_sections
+from service.storage import UnitOfWork
 from service.templates.model import Template, TemplateOf
 from service.templates.rules import check_attributes, missing_at
-from service.templates.service import Templates
 
 RENAMED = "customer.renamed"
-BLIND_FIELDS = {
-    "phone": Sensitivity.CONTACT,
-    "email": Sensitivity.CONTACT,
-    "id_number": Sensitivity.IDENTITY,
-    "registration_number": Sensitivity.IDENTITY,
-}
-
-
-OwnerFollower = Callable[[UnitOfWork, str, str], Awaitable[Sequence[str]]]
 
 
 class Owner(NamedTuple):
@@ -48,169 +32,8 @@ class Owner(NamedTuple):
     department: str
 
 
-class People(Protocol):
-    """What customers need to know of users."""
-
-    async def user(self, user: str) -> User | None: ...
-
-
-class Customers:
+class Customers(CustomerRecords):
     """See the module's docstring. Methods raise NotPermitted and Invalid; what a caller may not see is None."""
-
-    def __init__(
-        self,
-        database: Database,
-        keys: Keys,
-        blind: BlindIndex,
-        journal: Journal,
-        jobs: Jobs,
-        templates: Templates,
-        people: People,
-    ) -> None:
-        self._database = database
-        self._repository = CustomerRepository(database)
-        self._keys = keys
-        self._blind = blind
-        self._uniqueness = Uniqueness(database, self._repository, blind)
-        self._journal = journal
-        self._jobs = jobs
-        self._templates = templates
-        self._people = people
-        self._followers: list[OwnerFollower] = []
-
-    def on_new_owner(self, follow: OwnerFollower) -> None:
-        """`follow(unit, customer, owner)` runs in the unit of work of `assign` and names records to index."""
-        self._followers.append(follow)
-
-    # Reading
-
-    async def get(self, caller: Caller, customer: str) -> View | None:
-        """One customer, or None when there is none that the caller may see."""
-        document = await self._repository.get(caller.reach, customer)
-        return (await self._views(caller, [document]))[0] if document else None
-
-    async def load(self, caller: Caller, ids: Iterable[str]) -> dict[str, View]:
-        """Several customers by id, for loaders; those out of reach are missing."""
-        documents = await self._repository.of_ids(caller.reach, set(ids))
-        return {view.id: view for view in await self._views(caller, documents)}
-
-    async def listed(
-        self,
-        caller: Caller,
-        *,
-        where: Mapping[str, Any],
-        sort: str = "_id",
-        descending: bool = True,
-        after: tuple[Any, str] | None = None,
-        limit: int,
-    ) -> list[View]:
-        """A page of the customers within reach. `where` holds open fields and `lookups` (see `_condition`)."""
-        condition = await self._condition(caller, where)
-        if condition is None:
-            return []
-        documents = await self._repository.listed(
-            caller.reach, condition, sort=sort, descending=descending, after=after, limit=limit
-        )
-        return await self._views(caller, documents)
-
-    async def count(self, caller: Caller, where: Mapping[str, Any]) -> int:
-        """How many customers within reach match."""
-        condition = await self._condition(caller, where)
-        return await self._repository.count(caller.reach, condition) if condition is not None else 0
-
-    async def _condition(self, caller: Caller, where: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Open conditions, and blind equality (B2) for whoever has at least BLIND; None can match nothing.
-
-        Refused before it runs, the same whether or not it would match.
-        """
-        condition: dict[str, Any] = {}
-        for name in ("kind", "relation", "owner", "department"):
-            if where.get(name) is not None:
-                condition[name] = where[name]
-        if where.get("tag") is not None:
-            condition["tags"] = where["tag"]
-        lookups = {name: where[name] for name in BLIND_FIELDS if where.get(name) is not None}
-        for name in lookups:
-            if caller.policy.lowest(caller.actor.roles, BLIND_FIELDS[name]) < Level.BLIND:
-                raise Refused(Code.QUESTION_REFUSED, _camel(name))
-        for name, value in lookups.items():
-            caller.looked_up(name, value)
-            normal = normal_lookup(name, value)
-            if normal is None:
-                return None
-            condition[f"blind.{name}"] = Binary(self._blind.token(name, normal))
-        return condition
-
-    async def _views(self, caller: Caller, documents: Sequence[Mapping[str, Any]]) -> list[View]:
-        await self._keys.load([document["_id"] for document in documents])
-        templates = await self._templates.every()
-        return [
-            View(
-                caller,
-                self._sealed(document),
-                SHAPE,
-                caller.relations(document["owner"], document["agents"], document["departments"]),
-                templates[document["template"]].fields,
-            )
-            for document in documents
-        ]
-
-    async def _view(self, caller: Caller, document: Mapping[str, Any]) -> View:
-        return (await self._views(caller, [document]))[0]
-
-    def _sealed(self, document: Mapping[str, Any]) -> SealedRecord:
-        return SealedRecord(FORM, document, self._keys.versions(document["_id"]))
-
-    async def revisions(self, caller: Caller, customer: str, *, before_version: int | None, limit: int) -> list[View]:
-        """This and earlier states, newest first, through today's masks. The caller must reach the customer now."""
-        current = await self._repository.get(caller.reach, customer)
-        if current is None:
-            return []
-        states: list[dict[str, Any]] = []
-        if before_version is None or current["version"] < before_version:
-            states.append(current)
-        former = await self._journal.repository.former_states(customer, before_version=before_version, limit=limit)
-        now_open = {name: current[name] for name in ("owner", "agents", "departments")}
-        seen = {state["version"] for state in states}
-        for state in former:
-            if state["version"] not in seen:
-                seen.add(state["version"])
-                states.append({"_id": customer, **state["document"], **now_open})
-        return await self._views(caller, states[:limit])
-
-    async def at_version(self, caller: Caller, customer: str, version: int | None) -> View | None:
-        """The state that a customer had at a version, through today's masks; None when it can't be seen."""
-        before = version + 1 if version is not None else None
-        found = await self.revisions(caller, customer, before_version=before, limit=1)
-        return found[0] if found else None
-
-    async def set_case_reach(
-        self, unit: UnitOfWork, customer: str, agents: Sequence[str], departments: Sequence[str]
-    ) -> None:
-        """Whom the customer's cases bring into reach. Always written, so that two units of work which change two
-        cases of one customer conflict and the later one counts again.
-        """
-        document = await self._repository.get_in(unit, customer)
-        if document is None:
-            raise LookupError(customer)
-        reach = {
-            "agents": sorted(agents),
-            "case_departments": sorted(departments),
-            "departments": sorted({document["department"], *departments}),
-        }
-        await self._repository.set_reach(unit, customer, reach)
-
-    def every_id(self) -> AsyncIterator[str]:
-        """All ids, oldest first: for rebuilding the index."""
-        return self._repository.every_id()
-
-    async def sealed_for_index(self, ids: Iterable[str]) -> dict[str, SealedRecord]:
-        """Customers as the indexer reads them: without a caller, never for an answer."""
-        documents = await self._repository.every_of(ids)
-        await self._keys.load(document["_id"] for document in documents)
-        return {document["_id"]: self._sealed(document) for document in documents}
-
-    # Writing
 
     async def create(self, caller: Caller, values: Mapping[str, Any]) -> View:
         """Opens a file. `values` are snake_case inputs; `owner` is needed unless the caller becomes it."""
@@ -265,8 +88,8 @@ class Customers:
         document = await self._repository.get(caller.reach, customer)
         if document is None:
             return None
-        relations = caller.relations(document["owner"], document["agents"], document["departments"])
-        caller.require("customer.update", relations, customer)
+        standing = relations(caller, document)
+        caller.require("customer.update", standing, customer)
         if document["version"] != version:
             raise Invalid.because(Code.CONFLICT, "version", current=document["version"])
         await self._keys.load([customer])
@@ -274,7 +97,7 @@ class Customers:
         problems, at = Problems(), now()
         template = await self._templates.by_id(document["template"])
         newest = await self._templates.newest(TemplateOf.CUSTOMER, template.key) or template
-        self._refuse_unseen(caller, relations, values, newest, problems)
+        self._refuse_unseen(caller, standing, values, newest, problems)
         core = Reader(problems, caller.actor.id, at).core(values)
         merged = {**former, **core}
         merged["attributes"] = check_attributes(newest, values.get("attributes") or (), former["attributes"], problems)
@@ -323,8 +146,7 @@ class Customers:
         document = await self._repository.get(caller.reach, customer)
         if document is None:
             return None
-        relations = caller.relations(document["owner"], document["agents"], document["departments"])
-        caller.require("customer.assign", relations, customer)
+        caller.require("customer.assign", relations(caller, document), customer)
         problems = Problems()
         owner = await self._owner(caller, owner_id, problems)
         problems.raise_if_any()
@@ -343,13 +165,13 @@ class Customers:
             )
             if before is None:
                 return None
-            departments = sorted({department, *before["case_departments"]})
-            await self._repository.set_reach(unit, customer, {"departments": departments})
-            cases = [case for follow in self._followers for case in await follow(unit, customer, owner.id)]
-            after = {**before, **change, "departments": departments, "version": version + 1}
-            after["search_version"] = before["search_version"] + 1
+            reach = {"departments": sorted({department, *before["case_departments"]})}
+            await self._repository.set_reach(unit, customer, reach)
+            followed = [one for follow in self._followers for one in await follow(unit, customer, owner.id, department)]
+            after = await self._repository.get_in(unit, customer)
             touched = Touched(customer, version + 1, after, before, CUSTOMERS, ("owner",))
-            work = Work("customer.assign", (touched,), index=(customer, *cases), details={"owner": owner.id})
+            index = (customer, *(one.id for one in followed))
+            work = Work("customer.assign", (touched, *followed), index=index, details={"owner": owner.id})
             await self._journal.append(unit, caller, work)
             return after
 
@@ -391,16 +213,16 @@ class Customers:
     def _refuse_unseen(
         self,
         caller: Caller,
-        relations: frozenset[Relation],
+        standing: frozenset[Relation],
         values: Mapping[str, Any],
         template: Template,
         problems: Problems,
     ) -> None:
         """A field that the actor may not see in full, and has no explicit right to edit, is refused."""
-        row = caller.row(relations)
+        row = caller.row(standing)
 
         def editable(sensitivity: Sensitivity) -> bool:
-            return row[sensitivity] is Level.FULL or caller.may(f"customer.edit.{sensitivity.value}", relations)
+            return row[sensitivity] is Level.FULL or caller.may(f"customer.edit.{sensitivity.value}", standing)
 
         for name in values:
             shape = SHAPE.by_name.get(name)
@@ -408,7 +230,7 @@ class Customers:
                 continue
             classes = SHAPE.composites[name].sections if name in SHAPE.composites else (shape.sensitivity,)
             if not all(editable(sensitivity) for sensitivity in classes):
-                problems.add(Code.FIELD_NOT_EDITABLE, _camel(name))
+                problems.add(Code.FIELD_NOT_EDITABLE, camel(name))
         for item in values.get("attributes") or ():
             field = template.field(item["key"])
             if field is not None and not editable(field.sensitivity):
@@ -419,8 +241,3 @@ _WRITTEN = frozenset(
     ("kind", "relation", "name", "channels", "addresses", "identity_numbers", "date_of_birth", "bank_accounts",
      "contacts", "tags", "attributes")
 )  # fmt: skip
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)

@@ -319,7 +319,9 @@ class EvidenceRoom:
         """The unit's one entry, in which the evidence stands first; a case gets its event with it."""
         document = touched.document or {}
         if not document["case"]:
-            await self.shelf.journal.append(unit, caller, Work(right, (touched,)))
+            if await self.shelf.customers.hold(unit, caller, parent.id, right) is None:  # handed over meanwhile
+                raise Invalid.because(Code.NOT_FOUND, "customer")
+            await self.shelf.journal.append(unit, caller, Work(right, (touched,), index=(parent.id,)))
             return
         after = await self.shelf.cases.advance(
             unit,
