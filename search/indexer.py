@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -16,6 +17,7 @@ import structlog
 from search.document import case_document, customer_document
 from search.port import EngineUnavailable, IndexDocument, SearchEngine, SearchError
 from service.cases.service import Cases
+from service.clock import now
 from service.customers.service import Customers
 from service.evidence.service import EvidenceRoom
 from service.jobs.model import Job
@@ -51,8 +53,8 @@ class Indexer:
         if await self._engine.current() is None:
             await self.rebuild()
 
-    async def documents(self, ids: Sequence[str]) -> list[IndexDocument]:
-        """The index documents of these records as they are now."""
+    async def documents(self, ids: Sequence[str]) -> tuple[list[IndexDocument], dict[str, str]]:
+        """The index documents of these records as they are now, and what is wrong with those that have none."""
         case_ids = [record for record in ids if record.startswith("cas_")]
         customer_ids = {record for record in ids if record.startswith("cus_")}
         cases = await self._cases.sealed_for_index(case_ids)
@@ -60,8 +62,9 @@ class Indexer:
         customers = await self._customers.sealed_for_index(customer_ids | owners)
         events = await self._cases.history.sealed_for_index(case_ids)
         scans = await self._evidence.sealed_for_index(case_ids)
-        found = [
-            case_document(
+        made: dict[str, Callable[[], IndexDocument]] = {
+            case.id: partial(
+                case_document,
                 case,
                 events.get(case.id, ()),
                 scans.get(case.id, ()),
@@ -69,24 +72,46 @@ class Indexer:
                 self._zone,
             )
             for case in cases
-        ]
-        found += [customer_document(customers[record]) for record in sorted(customer_ids) if record in customers]
-        return found
+        }
+        made |= {
+            record: partial(customer_document, customers[record])
+            for record in sorted(customer_ids)
+            if record in customers
+        }
+        found, troubles = [], {}
+        for record, make in made.items():
+            try:
+                found.append(make())
+            except Exception as error:  # a damaged record is its own trouble and stops nobody else's work
+                troubles[record] = type(error).__name__
+        return found, troubles
 
     async def catch_up(self) -> int:
         """Does the index work that is due, in every generation; returns how many entries it covered."""
         async with self._writing:
-            entries = await self._journal.repository.to_index(BATCH)
-            if not entries:
+            repository = self._journal.repository
+            entries = await repository.to_index(BATCH)
+            ids = [record for entry in entries for record in entry["progress"]["index"]]
+            ids += await repository.unindexed_due(now(), BATCH)
+            if not ids:
                 return 0
-            ids = list(dict.fromkeys(record for entry in entries for record in entry["progress"]["index"]))
-            documents = await self.documents(ids)
             generations = await self._engine.generations()
+            indexed = await self._bring(generations, list(dict.fromkeys(ids)))
             for generation in generations:
-                await self._engine.upsert(generation, documents)
                 await self._engine.refresh(generation)
-            await self._journal.repository.index_done([entry["_id"] for entry in entries], generations)
+            await repository.indexed(indexed)
+            await repository.index_done([entry["_id"] for entry in entries], generations)
             return len(entries)
+
+    async def _bring(self, generations: Sequence[str], ids: Sequence[str]) -> list[str]:
+        """Upserts what can be indexed and says what that was; the rest is written down, to be tried again."""
+        documents, troubles = await self.documents(ids)
+        for generation in generations:
+            await self._engine.upsert(generation, documents)
+        for record, trouble in troubles.items():
+            log.error("a record can't be indexed", record=record, trouble=trouble)
+            await self._journal.repository.index_failed(record, trouble, now())
+        return [record for record in ids if record not in troubles]
 
     async def rebuild(self, progress: Callable[[int], None] | None = None) -> str:
         """Builds a new generation beside the one that answers, swaps, and drops the older ones.
@@ -101,7 +126,7 @@ class Indexer:
         for ids in (self._customers.every_id(), self._cases.every_id()):
             async for batch in _batched(ids, BATCH):
                 async with self._writing:
-                    await self._engine.upsert(generation, await self.documents(batch))
+                    await self._bring([generation], batch)
                 done += len(batch)
                 if progress:
                     progress(done)

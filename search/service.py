@@ -21,6 +21,7 @@ from service.access.actor import Caller
 from service.access.declared import Sensitivity
 from service.access.view import View
 from service.cases.service import Cases
+from service.crypto import CiphertextError
 from service.customers.service import Customers
 from service.errors import Code, Refused
 from service.evidence.service import EvidenceRoom
@@ -155,13 +156,13 @@ class Search:
         for case in cases:
             texts = found.setdefault(case.id, [])
             for name in ("title", "description", "resolution"):
-                texts.append((name, case.shown(name) or "", None, None))
+                texts.append((name, _readable(case, name), None, None))
             for event in histories[case.id]:
                 for name in ("text", "internal_text"):
-                    texts.append((event.document["layer"], event.shown(name) or "", None, None))
+                    texts.append((event.document["layer"], _readable(event, name), None, None))
             for evidence, pages in scans.get(case.id, ()):
-                texts.append(("fileName", evidence.shown("file_name") or "", evidence.id, None))
-                texts += [("scan", page.shown("text") or "", evidence.id, page.document["number"]) for page in pages]
+                texts.append(("fileName", _readable(evidence, "file_name"), evidence.id, None))
+                texts += [("scan", _readable(page, "text"), evidence.id, page.document["number"]) for page in pages]
         return found
 
 
@@ -190,6 +191,14 @@ class Highlights:
             for fragment in (fragments(text, self._keywords, most=1) if text else ())
         ]
         return found[: self.MOST]
+
+
+def _readable(view: View, name: str) -> str:
+    """The text as the caller sees it; one that can't be opened has no words to highlight."""
+    try:
+        return view.shown(name) or ""
+    except CiphertextError:
+        return ""
 
 
 def _parsed(query: str) -> Keywords:

@@ -57,7 +57,7 @@ class MaskedField:
 
 @dataclass(frozen=True, slots=True)
 class ShownAttribute:
-    """One template value as the caller sees it."""
+    """One template value as the caller sees it; the error in its place when it can't be opened."""
 
     field: AttributeField
     value: Any
@@ -114,17 +114,31 @@ class View:
         return masked(shape, value)
 
     def _composite(self, name: str) -> list[dict[str, Any]]:
+        """The items with what the row allows of each; an error stands where a value can't be opened."""
         nested = self.shape.composites[name]
         items = [dict(item) for item in self.document.get(name) or ()]
         for sensitivity, fields in nested.sections.items():
             level = self.row[sensitivity]
             if level <= Level.BLIND or not items:
                 continue
-            parts = self.section(sensitivity).get(name) or ()
-            for item, part in zip(items, parts, strict=True):
+            section = self._section(sensitivity)
+            if isinstance(section, Exception):
+                for item in items:
+                    item.update(dict.fromkeys(fields, section))
+                continue
+            for item, part in zip(items, section.get(name) or (), strict=True):
                 for field_name in fields:
                     item[field_name] = self._at(level, nested.by_name[field_name], part.get(field_name))
         return items
+
+    def _section(self, sensitivity: Sensitivity) -> Mapping[str, Any] | Exception:
+        """A section, or why it can't be opened: where values of several classes stand side by side, the error stands
+        in the place of each value that is lost by it, and the others are shown.
+        """
+        try:
+            return self.section(sensitivity)
+        except Exception as error:  # whatever it is: the caller of `shown` raises it for that value
+            return error
 
     def attributes(self) -> list[ShownAttribute]:
         """Template values in the template's order; keys of hidden classes are there without a value."""
@@ -133,11 +147,11 @@ class View:
             level = self.row[field.sensitivity]
             value = None
             if level > Level.BLIND:
-                if field.sensitivity is Sensitivity.OPEN:
-                    values: Mapping[str, Any] = self.document.get("attributes") or {}
-                else:
-                    values = self.section(field.sensitivity).get("attributes") or {}
-                value = values.get(field.key)
+                section = self.document if field.sensitivity is Sensitivity.OPEN else self._section(field.sensitivity)
+                if isinstance(section, Exception):
+                    found.append(ShownAttribute(field, section, level))
+                    continue
+                value = (section.get("attributes") or {}).get(field.key)
                 if value is not None and level is Level.FULL and field.sensitivity in RECORDED_CLASSES:
                     self.caller.saw(self.id, field.sensitivity)
                 if level is Level.PARTIAL:

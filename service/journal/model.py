@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from service.access.declared import Open
 
 JOURNAL = "journal"
+UNINDEXED = "unindexed"
 PREFIX = "jrn"
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.clock import first_id
-from service.journal.model import JOURNAL, PREFIX
+from service.journal.model import JOURNAL, PREFIX, UNINDEXED
 from service.storage import Database, Index, UnitOfWork
 
 INDEXES = (
@@ -29,6 +29,7 @@ INDEXES = (
         "journal_before_id",
         partial={"before": {"$exists": True}},
     ),
+    Index(UNINDEXED, (("due", 1),), "unindexed_due"),
 )
 
 _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -75,6 +76,7 @@ class JournalRepository:
 
     def __init__(self, database: Database) -> None:
         self._journal = database.collection(JOURNAL)
+        self._unindexed = database.collection(UNINDEXED)
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """Inside a unit of work. Raises DuplicateKey for a used idempotency key."""
@@ -145,12 +147,39 @@ class JournalRepository:
         }
         await self._journal.update_many({"_id": {"$in": list(ids)}}, change)
 
+    async def index_failed(self, record: str, trouble: str, at: datetime) -> None:
+        """This record can't be indexed as it is. It is tried again, each time later: after a minute, an hour at most.
+        Its entries hold up nobody's work meanwhile.
+        """
+        known = await self._unindexed.find_one({"_id": record})
+        attempts = (known or {}).get("attempts", 0) + 1
+        due = at + timedelta(minutes=min(2 ** (attempts - 1), 60))
+        state = {"trouble": trouble, "attempts": attempts, "due": due}
+        first = {"since": (known or {}).get("since", at)}
+        await self._unindexed.update_one({"_id": record}, {"$set": {**state, **first}}, upsert=True)
+
+    async def indexed(self, records: Sequence[str]) -> None:
+        """Whatever was wrong with these records, they are indexed now."""
+        await self._unindexed.delete_many({"_id": {"$in": list(records)}})
+
+    async def unindexed_due(self, at: datetime, limit: int) -> list[str]:
+        """Records that could not be indexed and are to be tried again."""
+        where = {"due": {"$lte": at}}
+        return [d["_id"] for d in await self._unindexed.find(where, sort=[("due", 1)], limit=limit)]
+
+    async def unindexed(self) -> int:
+        """How many records can't be indexed as they are: there is something to repair."""
+        return await self._unindexed.count({})
+
     async def pending_ids(self, limit: int) -> list[str]:
-        """Records with index work to do; one more than `limit` means there are too many to name."""
+        """Records with index work to do, those which failed among them; one more than `limit` means there are too
+        many to name.
+        """
         found = await self._journal.find(
             {"progress.todo": True}, limit=limit + 1, projection={"progress.index": 1, "_id": 0}
         )
-        return [record for entry in found for record in entry["progress"]["index"]]
+        failed = await self._unindexed.find({}, limit=limit + 1, projection={"_id": 1})
+        return [record for entry in found for record in entry["progress"]["index"]] + [d["_id"] for d in failed]
 
     async def changed_records(self) -> AsyncIterator[list[str] | None]:
         """None once the stream is open; then the ids of the records that each new entry about a change names, or

@@ -12,17 +12,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
+import structlog
 from bson import Binary
 
 from service.access.declared import Sensitivity
 from service.clock import now
-from service.crypto import Binding, DataKey, KeyEncryption, open_section, seal
+from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, KeyringError, open_section, seal
 from service.keys.repository import KeyRepository
 from service.keys.rules import CURRENT_LAYOUT, RecordForm, joined, revive
 from service.storage import Database, UnitOfWork
 from service.storage.epoch import Epoch
 
 REMEMBERED_MOST = 10_000
+log = structlog.get_logger(__name__)
 
 
 class Keys:
@@ -33,13 +35,14 @@ class Keys:
         self._encryption = encryption
         self._known: OrderedDict[str, dict[int, DataKey]] = OrderedDict()
         self._former: Mapping[str, dict[int, DataKey]] = {}
+        self._broken: set[str] = set()
         epoch.on_change(self._begin_anew)
 
     def _begin_anew(self) -> None:
         """A new epoch: what is asked for from now on is read again. Requests under way, which loaded their keys
         before, may finish with those; what they are still loading goes where they began, never into the new.
         """
-        self._former, self._known = self._known, OrderedDict()
+        self._former, self._known, self._broken = self._known, OrderedDict(), set()
 
     async def create(self, unit: UnitOfWork, owner: str) -> DataKey:
         """Makes an owner's first data key; it exists once the unit of work commits."""
@@ -52,9 +55,14 @@ class Keys:
         return DataKey(owner, 1, material)
 
     async def load(self, owners: Iterable[str]) -> None:
-        """Makes the keys of these owners ready for opening. Raises CiphertextError, KeyringError."""
-        known, wanted = self._known, set(owners)
-        missing = {owner for owner in wanted if owner not in known}  # never a walk over all that is known
+        """Makes the keys of these owners ready for opening.
+
+        A key that can't be unwrapped is like a missing one: what is sealed under it can't be opened, and nothing else
+        suffers. It is tried again by whoever asks next.
+        """
+        known, broken, wanted = self._known, self._broken, set(owners)
+        # Never a walk over all that is known.
+        missing = {owner for owner in wanted if owner not in known or owner in broken}
         if not missing:
             return
         for owner in wanted - missing:  # or what is asked for now would be the first to be forgotten below
@@ -62,17 +70,23 @@ class Keys:
         for document in await self._repository.of_owners(missing):
             owner = document["_id"]
             missing.discard(owner)
-            known[owner] = {
-                item["version"]: DataKey(
-                    owner,
-                    item["version"],
-                    self._encryption.unwrap(bytes(item["wrapped"]), context=key_context(owner, item["version"])),
-                )
-                for item in document["versions"]
-            }
+            known[owner] = self._unwrapped(owner, document["versions"])
+            (broken.discard if len(known[owner]) == len(document["versions"]) else broken.add)(owner)
         known.update({key: {} for key in missing})  # destroyed, or never made: nothing of an earlier epoch counts
         while len(known) > max(REMEMBERED_MOST, len(wanted)):
             known.popitem(last=False)
+
+    def _unwrapped(self, owner: str, versions: Iterable[Mapping[str, Any]]) -> dict[int, DataKey]:
+        found = {}
+        for item in versions:
+            version = item["version"]
+            try:
+                material = self._encryption.unwrap(bytes(item["wrapped"]), context=key_context(owner, version))
+            except (CiphertextError, KeyringError) as error:
+                log.error("a data key can't be unwrapped", owner=owner, version=version, trouble=type(error).__name__)
+            else:
+                found[version] = DataKey(owner, version, material)
+        return found
 
     def remember(self, key: DataKey) -> None:
         """A key that was just created and committed needs no reading."""
