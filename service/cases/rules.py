@@ -12,6 +12,7 @@ from service.access.policy import Relation, Role
 from service.cases.calendar import Calendar
 from service.cases.model import CaseAction, CaseNode, CaseState, Direction, EventKind, Layer
 from service.errors import Code, Invalid, Problems
+from service.normal import clean
 from service.templates.model import DeadlineClock, NodeSchedule, Template
 
 TITLE_MOST, TEXT_MOST, PRODUCT_MOST = 200, 20_000, 100
@@ -159,8 +160,8 @@ def stamped(
 
 
 def text_of(value: str | None, path: str, problems: Problems, *, most: int = TEXT_MOST, required: bool = True) -> str:
-    """A narrative text, trimmed; empty when it is missing."""
-    text = (value or "").strip()
+    """A narrative text, cleaned; empty when it is missing."""
+    text = clean(value or "")
     if required and not text:
         problems.add(Code.REQUIRED, path)
     if len(text) > most:

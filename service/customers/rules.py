@@ -8,9 +8,8 @@ and texts in NFC with single spaces, ID card and registration numbers in upper c
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import phonenumbers
@@ -20,11 +19,14 @@ from service.access.declared import Kind
 from service.access.masks import is_mask
 from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.errors import Code, Problems
+from service.normal import narrow, tidy
+from service.templates.rules import day
 
 NAME_MOST, TEXT_MOST, TAG_MOST = 200, 500, 40
 LIST_MOST = 50
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+")
 _WECHAT = re.compile(r"[A-Za-z][A-Za-z0-9_\-]{5,19}|wxid_[A-Za-z0-9]{6,30}")
+_PHONE = re.compile(r"\+?[0-9()\s./\-\u2010-\u2015]{3,40}")
 _BANK = re.compile(r"[0-9]{8,30}")
 
 
@@ -34,21 +36,13 @@ def camel(name: str) -> str:
     return first + "".join(part.title() for part in rest)
 
 
-def tidy(text: str) -> str:
-    """NFC, control characters out, single spaces."""
-    cleaned = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c)[0] != "C" or c in "\n\t")
-    return re.sub(r"[ \t\u3000]+", " ", cleaned).strip()
-
-
-def narrow(text: str) -> str:
-    """Full-width digits and letters to ordinary ones (NFKC)."""
-    return unicodedata.normalize("NFKC", text).strip()
-
-
 def phone(value: str) -> str | None:
-    """E.164, or None when it is no possible number."""
+    """E.164, or None when it is no possible number. One with an extension is none: E.164 has no place for it."""
+    typed = narrow(value)
+    if not _PHONE.fullmatch(typed):
+        return None
     try:
-        parsed = phonenumbers.parse(narrow(value), "CN")
+        parsed = phonenumbers.parse(typed, "CN")
     except phonenumbers.NumberParseException:
         return None
     if not phonenumbers.is_valid_number(parsed):
@@ -107,9 +101,16 @@ class Reader:
         return text
 
     def _formed(
-        self, value: str | None, path: str, kind: Kind, form: Callable[[str], str | None], what: str
+        self,
+        value: str | None,
+        path: str,
+        kind: Kind,
+        form: Callable[[str], str | None],
+        what: str,
+        *,
+        required: bool = False,
     ) -> str | None:
-        text = self.text(value, path, kind, most=TEXT_MOST)
+        text = self.text(value, path, kind, most=TEXT_MOST, required=required)
         if text is None:
             return None
         found = form(text)
@@ -130,8 +131,7 @@ class Reader:
         for position, item in enumerate(self.items(value, "channels")):
             kind = ChannelKind(item["kind"])
             path = f"channels.{position}.value"
-            self.text(item["value"], path, Kind.LABEL, most=TEXT_MOST, required=True)
-            formed = self._formed(item["value"], path, _CHANNEL_MASK[kind], CHANNELS[kind], kind.value)
+            formed = self._formed(item["value"], path, _CHANNEL_MASK[kind], CHANNELS[kind], kind.value, required=True)
             label = self.text(item.get("label"), f"channels.{position}.label", Kind.LABEL, most=TAG_MOST)
             found.append({"kind": kind.value, "value": formed, "label": label})
         if not value:
@@ -182,7 +182,7 @@ class Reader:
             {
                 "bank": self.text(item["bank"], f"bankAccounts.{n}.bank", Kind.LABEL, most=NAME_MOST, required=True),
                 "number": self._formed(
-                    item["number"], f"bankAccounts.{n}.number", Kind.BANK_CARD, digits, "8–30 digits"
+                    item["number"], f"bankAccounts.{n}.number", Kind.BANK_CARD, digits, "8–30 digits", required=True
                 ),
                 "holder": self.text(item.get("holder"), f"bankAccounts.{n}.holder", Kind.NAME, most=NAME_MOST),
             }
@@ -207,14 +207,11 @@ class Reader:
     def date_of_birth(self, value: str | None) -> str | None:
         """An RFC 3339 full-date, not in the future."""
 
-        def day(text: str) -> str | None:
-            try:
-                found = date.fromisoformat(text)
-            except ValueError:
-                return None
-            return found.isoformat() if date(1880, 1, 1) <= found <= self._at.date() else None
+        def past(text: str) -> str | None:
+            found = day(text)
+            return found if found and "1880-01-01" <= found <= self._at.date().isoformat() else None
 
-        return self._formed(value, "dateOfBirth", Kind.DATE_OF_BIRTH, day, "YYYY-MM-DD")
+        return self._formed(value, "dateOfBirth", Kind.DATE_OF_BIRTH, past, "YYYY-MM-DD")
 
     def tags(self, value: Sequence[str] | None) -> list[str]:
         """Without repetitions, in the given order."""

@@ -14,6 +14,7 @@ from service.cases.rules import Step, possible
 from service.errors import Code, Invalid, Problems
 from service.evidence.model import NARRATIVE, EvidenceAction, EvidenceKind, EvidenceState
 from service.evidence.sniffing import ALLOWED_TYPES, agrees, check_name, extension
+from service.normal import tidy
 
 PAPER_FIELDS = ("room", "cabinet", "box", "barcode")
 PAPER_MOST = 100
@@ -75,7 +76,7 @@ def _paper(paper: Mapping[str, Any] | None, problems: Problems) -> dict[str, str
         return None
     place: dict[str, str | None] = {}
     for name in PAPER_FIELDS:
-        text = (paper.get(name) or "").strip()
+        text = tidy(paper.get(name) or "")
         if len(text) > PAPER_MOST:
             problems.add(Code.TOO_LONG, f"paper.{name}", limit=PAPER_MOST)
         place[name] = text or None

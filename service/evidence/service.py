@@ -38,6 +38,7 @@ from service.journal.model import Touched, Work
 from service.journal.service import Journal
 from service.keys.rules import separate
 from service.keys.service import Keys, SealedRecord, seal_sections
+from service.normal import clean
 from service.storage import Database, ObjectStore, ObjectTrouble, StoredObject, UnitOfWork
 
 
@@ -273,7 +274,7 @@ class EvidenceRoom:
             raise Invalid.because(Code.CONFLICT, "version", current=document["version"])
         if document["withdrawn_at"] is not None:
             raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "state", state="WITHDRAWN")
-        problems, text = Problems(), (reason or "").strip()
+        problems, text = Problems(), clean(reason or "")
         if not text:
             problems.add(Code.REQUIRED, "reason")
         if len(text) > REASON_MOST:

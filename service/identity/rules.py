@@ -10,6 +10,7 @@ from service.access.policy import Role
 from service.clock import is_id
 from service.errors import LOCALES, Code, Problems
 from service.identity.model import DEPARTMENT_PREFIX, UserState
+from service.normal import clean
 
 EMAIL_LONGEST = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 NAME_LONGEST = 100
@@ -138,6 +139,8 @@ def read_line(value: object, field: str, limit: int, problems: Problems) -> str 
         problems.add(Code.TOO_LONG, field, limit=limit)
     elif not is_speech(text):
         problems.add(Code.INVALID_FORMAT, field, reason=_SPEECH)
+    elif not clean(text):
+        problems.add(Code.REQUIRED, field)
     else:
         return text
     return None

@@ -5,20 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from service.access.declared import Sensitivity
 from service.access.masks import is_mask
 from service.clock import is_id
 from service.errors import Code, Problems
+from service.normal import clean, half_width
 from service.templates.model import FieldType, Template, TemplateField, TemplateOf
+from service.templates.patterns import PatternRefused, check_pattern, matches
 
 TEXT_MOST = 2_000
 FIELDS_MOST = 200
 NODES = ("RAISE", "ASSIGN", "HANDLE", "FEEDBACK", "CLOSE", "REVIEW", "ARCHIVE")
 REFERENCES = ("cus", "cas", "usr", "evd")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# ASCII digits, and few enough: neither `1e999999` nor `1_000` is a number here.
+_NUMBER = re.compile(r"(-?)([0-9]{1,30})(?:\.([0-9]{1,30}))?")
+_AMOUNT = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,2}))?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def check_template(data: Mapping[str, Any], published: Sequence[Template], problems: Problems) -> None:
@@ -56,7 +61,10 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
         if field.get("required_at") and field["required_at"] not in nodes:
             problems.add(Code.VALIDATION, f"{path}.requiredAt", reason=", ".join(nodes))
         if field.get("pattern"):
-            _check_pattern(field["pattern"], f"{path}.pattern", problems)
+            try:
+                check_pattern(field["pattern"])
+            except PatternRefused as refused:
+                problems.add(Code.INVALID_FORMAT, f"{path}.pattern", reason=refused.reason)
     if data.get("of") == TemplateOf.CASE.value:
         if not data.get("categories"):
             problems.add(Code.REQUIRED, "categories")
@@ -65,23 +73,15 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
                 problems.add(Code.VALIDATION, f"schedule.{position}", reason=", ".join(NODES))
 
 
-def _check_pattern(pattern: str, path: str, problems: Problems) -> None:
-    # Nested repetition makes Python's matcher exponential (OWASP, ReDoS); such a pattern is not accepted.
-    if len(pattern) > 200 or re.search(r"[*+}]\s*\)\s*[*+{]", pattern):
-        problems.add(Code.INVALID_FORMAT, path, reason="too complex")
-        return
-    try:
-        re.compile(pattern)
-    except re.error:
-        problems.add(Code.INVALID_FORMAT, path, reason="not a regular expression")
-
-
 def canonical(field: TemplateField, value: Any, path: str, problems: Problems) -> str | None:
     """The value in its type's canonical text; None (and a problem) when it does not fit."""
     if not isinstance(value, str):
         problems.add(Code.WRONG_TYPE, path, expected=field.type.value)
         return None
-    text = value.strip()
+    text = clean(value)
+    if not text:
+        problems.add(Code.REQUIRED, path)
+        return None
     if len(text) > TEXT_MOST:
         problems.add(Code.TOO_LONG, path, limit=TEXT_MOST)
         return None
@@ -91,47 +91,41 @@ def canonical(field: TemplateField, value: Any, path: str, problems: Problems) -
     found = _TYPED[field.type](field, text)
     if found is None:
         problems.add(Code.WRONG_TYPE, path, expected=field.type.value)
-    elif field.pattern and not re.fullmatch(field.pattern, found):
+    elif field.pattern and not matches(field.pattern, found):
         problems.add(Code.INVALID_FORMAT, path, reason=field.pattern)
         return None
     return found
 
 
-def _text(_: TemplateField, text: str) -> str | None:
-    return text or None
-
-
-def _number(_: TemplateField, text: str) -> str | None:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
+def number(text: str) -> str | None:
+    """A number in its shortest decimal text; None when it is not one."""
+    found = _NUMBER.fullmatch(half_width(text))
+    if found is None:
         return None
-    return format(number.normalize(), "f") if number.is_finite() and len(text) <= 40 else None
+    sign, whole, fraction = found[1], found[2].lstrip("0") or "0", (found[3] or "").rstrip("0")
+    shortest = f"{whole}.{fraction}" if fraction else whole
+    return shortest if shortest == "0" else sign + shortest
 
 
 def amount(text: str) -> str | None:
-    """A sum of money as a decimal string with two places; None when it is not one."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or abs(number) >= Decimal("1e15") or number != number.quantize(Decimal("0.01")):
-        return None
-    return str(number.quantize(Decimal("0.01")))
+    """A sum of money, not negative, as a decimal string with two places; None when it is not one."""
+    found = _AMOUNT.fullmatch(half_width(text))
+    return f"{found[1].lstrip('0') or '0'}.{(found[2] or '').ljust(2, '0')}" if found else None
 
 
-def _date(_: TemplateField, text: str) -> str | None:
+def day(text: str) -> str | None:
+    """An RFC 3339 full-date; None when it is not one."""
     try:
-        return date.fromisoformat(text).isoformat()
+        return date.fromisoformat(text).isoformat() if _DATE.fullmatch(text) else None
     except ValueError:
         return None
 
 
 _TYPED: Mapping[FieldType, Callable[[TemplateField, str], str | None]] = {
-    FieldType.TEXT: _text,
-    FieldType.NUMBER: _number,
+    FieldType.TEXT: lambda _, text: text,
+    FieldType.NUMBER: lambda _, text: number(text),
     FieldType.AMOUNT: lambda _, text: amount(text),
-    FieldType.DATE: _date,
+    FieldType.DATE: lambda _, text: day(text),
     FieldType.CHOICE: lambda field, text: text if any(c.key == text for c in field.choices) else None,
     FieldType.BOOLEAN: lambda _, text: text if text in ("true", "false") else None,
     FieldType.REFERENCE: lambda field, text: text if is_id(text, field.reference_to or "") else None,

@@ -1,0 +1,38 @@
+"""Normal forms of what people type, the same for every noun (R4). Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control and format characters, among them whatever has no width, and lone surrogates. Private and unassigned code
+# points stay: rare Chinese characters of people's names are among them.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+_LINES = frozenset("\n\t")
+# Letters and symbols that show nothing: fillers of Hangul, the blank of Braille.
+_BLANKS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+_HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+
+
+def clean(text: str) -> str:
+    """A text without what can't be seen in it, in NFC, its ends trimmed; empty when nothing is to be seen."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    seen = "".join(c for c in lines if c in _LINES or unicodedata.category(c) not in _UNSEEN)
+    if not any(unicodedata.category(c)[0] in "LNPSC" and c not in _BLANKS for c in seen if c not in _LINES):
+        return ""
+    return unicodedata.normalize("NFC", seen).strip()
+
+
+def tidy(text: str) -> str:
+    """A short text: cleaned, with single spaces."""
+    return re.sub(r"[ \t\u3000]+", " ", clean(text)).strip()
+
+
+def narrow(text: str) -> str:
+    """Full-width digits and letters to ordinary ones (NFKC)."""
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+def half_width(text: str) -> str:
+    """Only the full-width forms of ASCII to ASCII: a raised or circled digit is not taken for a digit."""
+    return text.translate(_HALF_WIDTH)
