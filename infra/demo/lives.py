@@ -35,7 +35,7 @@ STANDINGS: Mapping[str, float] = {
     "ASSIGNED": 0.025,
     "RAISED": 0.025,
 }
-"""Shares of cases by where they stand; RETURNED is a case in handling again after a review."""
+"""Shares of cases by where they stand; RETURNED is a case that a review gave back, handled again or not yet."""
 
 _WAIT_DAYS = {
     "REVIEWED": 2,

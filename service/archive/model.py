@@ -12,6 +12,10 @@ SEAL = "archive.seal"
 class Lockable(Protocol):
     """Evidence, as the archive needs it."""
 
+    async def lapse(self, case: str) -> None:
+        """Files that were announced and can't come any more are FAILED, so that nothing of the case changes later."""
+        ...
+
     async def unsettled(self, case: str) -> list[str]:
         """Ids of evidence whose upload or reading is still under way."""
         ...

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
+from service.access.actor import Caller
+from service.cases.model import CaseState
 from service.errors import Code, Invalid
 
 
@@ -14,6 +17,16 @@ def retain_until(closed_at: datetime, years: int) -> datetime:
         return closed_at.replace(year=closed_at.year + years)
     except ValueError:
         return closed_at.replace(year=closed_at.year + years, month=3, day=1)
+
+
+def asked_for(case: Mapping[str, Any], caller: Caller, version: int) -> bool:
+    """Whether `version` is the one that a call to seal this case read: the case's own, or, when a sealing of this
+    caller's was cut short, the one before its steps, which nobody else can have taken.
+    """
+    if case["version"] == version:
+        return True
+    taken = {CaseState.SEALING.value: 1, CaseState.ARCHIVED.value: 2}.get(case["state"], 0)
+    return taken > 0 and case["version"] == version + taken and case.get("archived_by") == caller.actor.id
 
 
 def check_settled(unsettled: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from service.access.actor import SYSTEM, Caller
 from service.access.policy import Policy
 from service.access.view import View
 from service.archive.model import SEAL, Lockable
-from service.archive.rules import check_settled, retain_until
+from service.archive.rules import asked_for, check_settled, retain_until
 from service.cases.history import NewEvent
 from service.cases.model import CaseState, EventKind
 from service.cases.records import relations
@@ -51,17 +51,22 @@ class Archive:
     async def archive(self, caller: Caller, case: str, version: int) -> View | None:
         """Seals a reviewed case. Raises NotPermitted, Invalid, ObjectTrouble; invisible is None.
 
-        When a store fails midway the case stays SEALING; the worker, or a further call, takes it up again.
+        When a store fails midway the case stays SEALING; the worker, or the same call again, takes it up.
         """
         document = await self._cases.repository.get(caller.reach, case)
         if document is None:
             return None
         caller.require("case.archive", relations(caller, document), case)
-        if document["version"] != version:
+        if not asked_for(document, caller, version):
             raise Invalid.because(Code.CONFLICT, "version", current=document["version"])
+        if document["state"] == CaseState.ARCHIVED.value and document["version"] != version:
+            return (await self._cases.views(caller, [document]))[0]  # the worker has finished it meanwhile
         next_state(Step.ARCHIVE, CaseState(document["state"]))
         check_archivist(document, caller)
         if document["state"] != CaseState.SEALING.value:
+            await self._cases.ready(document)
+            self._cases.check_fields(document, await self._templates.by_id(document["template"]), Step.ARCHIVE)
+            await self._evidence.lapse(case)
             check_settled(await self._evidence.unsettled(case))
             closed = await self._close_doors(caller, document)
             if closed is None:

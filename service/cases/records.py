@@ -13,18 +13,21 @@ from service.cases.history import History, NewEvent
 from service.cases.model import CASE_FORM, CASE_SHAPE, CASES, CaseState
 from service.cases.repository import CaseRepository
 from service.cases.rules import (
+    REQUIRES,
     Step,
     next_state,
     stamped,
 )
 from service.clock import now
 from service.customers.service import Customers
+from service.errors import Code, Problems
 from service.identity.model import User
 from service.journal.model import Touched, Work
 from service.journal.service import Journal
 from service.keys.service import Keys, SealedRecord
 from service.storage import Database, UnitOfWork
 from service.templates.model import Template
+from service.templates.rules import Attributes, missing_at
 from service.templates.service import Templates
 
 
@@ -143,6 +146,21 @@ class CaseRecords:
         return [self._sealed(document) for document in documents]
 
     # Moving
+
+    def check_fields(
+        self, document: Mapping[str, Any], template: Template, step: Step, attributes: Attributes | None = None
+    ) -> None:
+        """What the template requires at the nodes that a step passes is filled. `attributes` are those that the step
+        writes; without them the stored ones count (the customer's keys are loaded). Raises Invalid REQUIRED.
+        """
+        nodes = [node.value for node in REQUIRES.get(step, ())]
+        if not any(field.required_at in nodes for field in template.fields):
+            return
+        found = attributes if attributes is not None else self._sealed(document).values()["attributes"]
+        problems = Problems()
+        for key in dict.fromkeys(key for node in nodes for key in missing_at(template, found, node)):
+            problems.add(Code.REQUIRED, f"attributes.{key}")
+        problems.raise_if_any()
 
     async def _hand_over(self, unit: UnitOfWork, customer: str, owner: str, department: str) -> list[Touched]:
         """The customer's cases follow it to its new owner; the entry of that names each of them."""

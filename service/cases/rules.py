@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -16,6 +16,13 @@ from service.normal import clean
 from service.templates.model import DeadlineClock, NodeSchedule, Template
 
 TITLE_MOST, TEXT_MOST, PRODUCT_MOST = 200, 20_000, 100
+HAPPENED_BEFORE_MOST = timedelta(days=30)
+"""How long before its case was raised a measure may have been taken."""
+_OWN_VALUES = {
+    "happenedAt": EventKind.MEASURE,
+    "direction": EventKind.COMMUNICATION,
+    "satisfaction": EventKind.CUSTOMER_FEEDBACK,
+}
 
 
 class Step(str, Enum):
@@ -48,7 +55,7 @@ TRANSITIONS: Mapping[Step, Mapping[CaseState, CaseState]] = {
     Step.FEEDBACK: {S.HANDLING: S.ANSWERED, S.ANSWERED: S.ANSWERED},
     Step.CLOSE: {S.ANSWERED: S.CLOSED},
     Step.APPROVE: {S.CLOSED: S.REVIEWED},
-    Step.RETURN: {S.CLOSED: S.HANDLING},
+    Step.RETURN: {S.CLOSED: S.ASSIGNED},  # to be handled again: no answer without a new measure (R33)
     # A sealing that a crash cut short may be taken up again.
     Step.ARCHIVE: {S.REVIEWED: S.SEALING, S.SEALING: S.SEALING},
     Step.SEAL: {S.SEALING: S.ARCHIVED},
@@ -78,6 +85,16 @@ PASSES: Mapping[Step, tuple[CaseNode, ...]] = {
     Step.CLOSE: (CaseNode.CLOSE,),
     Step.APPROVE: (CaseNode.REVIEW,),
     Step.SEAL: (CaseNode.ARCHIVE,),
+}
+# Nodes whose required fields must be filled before a step. After the review nothing can be filled in any more, so
+# what the archive needs is asked for there: a case that lacks it is returned, and never stuck.
+REQUIRES: Mapping[Step, tuple[CaseNode, ...]] = {
+    Step.ASSIGN: (CaseNode.ASSIGN,),
+    Step.MEASURE: (CaseNode.HANDLE,),
+    Step.FEEDBACK: (CaseNode.FEEDBACK,),
+    Step.CLOSE: (CaseNode.CLOSE,),
+    Step.APPROVE: (CaseNode.REVIEW, CaseNode.ARCHIVE),
+    Step.ARCHIVE: (CaseNode.ARCHIVE,),
 }
 _REOPENED = (CaseNode.HANDLE, CaseNode.FEEDBACK, CaseNode.CLOSE, CaseNode.REVIEW, CaseNode.ARCHIVE)
 
@@ -139,14 +156,14 @@ def first_nodes(template: Template, calendar: Calendar, at: datetime, by: str) -
 def stamped(
     nodes: Sequence[Mapping[str, Any]], step: Step, template: Template, calendar: Calendar, at: datetime, by: str
 ) -> list[dict[str, Any]]:
-    """The stations after a step: it stamps what it passes; closing starts the archive's clock; a return opens
-    everything from handling on again, with new deadlines.
+    """The stations after a step: it stamps what it passes for the first time; closing starts the archive's clock; a
+    return opens everything from handling on again, with new deadlines.
     """
     passed = PASSES.get(step, ())
     result = [dict(node) for node in nodes]
     for node in result:
         name = CaseNode(node["node"])
-        if name in passed:
+        if name in passed and node["done_at"] is None:
             node |= {"done_at": at, "done_by": by}
         elif step is Step.RETURN and name in _REOPENED:
             due, provisional = (None, False)
@@ -167,6 +184,27 @@ def text_of(value: str | None, path: str, problems: Problems, *, most: int = TEX
     if len(text) > most:
         problems.add(Code.TOO_LONG, path, limit=most)
     return text
+
+
+def check_recorded(
+    kind: EventKind, given: Mapping[str, Any], raised_at: datetime, at: datetime, problems: Problems
+) -> None:
+    """Each kind of step has values of its own: what is needed is there, within bounds, and nothing else."""
+    for field, belongs in _OWN_VALUES.items():
+        if given[field] is not None and kind is not belongs:
+            alone = {"en": f"belongs to {belongs.value} alone", "zh-CN": f"仅用于 {belongs.value}"}
+            problems.add(Code.VALIDATION, field, reason=alone)
+        elif given[field] is None and kind is belongs and field != "happenedAt":
+            problems.add(Code.REQUIRED, field)
+    happened_at, satisfaction = given["happenedAt"], given["satisfaction"]
+    if kind is EventKind.MEASURE and happened_at is not None:
+        if happened_at > at:
+            problems.add(Code.VALIDATION, "happenedAt", reason={"en": "is in the future", "zh-CN": "不能晚于现在"})
+        elif happened_at < raised_at - HAPPENED_BEFORE_MOST:
+            problems.add(Code.VALIDATION, "happenedAt", reason={
+                "en": "is long before the case was raised", "zh-CN": "远早于案件提出时间"})  # fmt: skip
+    if kind is EventKind.CUSTOMER_FEEDBACK and satisfaction is not None and not 1 <= satisfaction <= 5:
+        problems.add(Code.VALIDATION, "satisfaction", reason="1–5")
 
 
 def check_review(case: Mapping[str, Any], caller: Caller) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from service.cases.rules import (
     PRODUCT_MOST,
     TITLE_MOST,
     Step,
+    check_recorded,
     check_review,
     first_nodes,
     next_state,
@@ -50,7 +51,8 @@ class Cases(CaseRecords):
         template = await self._templates.newest(TemplateOf.CASE, values.get("template") or "standard")
         if template is None:
             raise Invalid.because(Code.NOT_FOUND, "template")
-        stored = self._described(template, values, {}, problems, node="RAISE")
+        nodes_passed = ("RAISE", "ASSIGN") if values.get("assignee") else ("RAISE",)
+        stored = self._described(template, values, {}, problems, nodes=nodes_passed)
         assignee = None
         if values.get("assignee"):
             caller.require("case.assign", customer.relations, customer.id)
@@ -116,8 +118,12 @@ class Cases(CaseRecords):
             field = template.field(item["key"])
             if field is not None and row[field.sensitivity].name != "FULL":
                 problems.add(Code.FIELD_NOT_EDITABLE, f"attributes.{field.key}")
-        stored = self._described(template, values, former, problems, node="RAISE")
+        passed = tuple(node["node"] for node in document["nodes"] if node["done_at"])
+        stored = self._described(template, values, former, problems, nodes=passed)
         problems.raise_if_any()
+        next_state(Step.UPDATE, CaseState(document["state"]))
+        if all(stored[name] == former[name] for name in _DESCRIBED):
+            return (await self.views(caller, [document]))[0]
         return await self._step(
             caller, document, Step.UPDATE, "case.update", stored=stored, event=NewEvent(EventKind.UPDATED)
         )
@@ -157,21 +163,15 @@ class Cases(CaseRecords):
             return None
         problems, at = Problems(), now()
         body = text_of(text, "text", problems)
+        given = {"happenedAt": happened_at, "direction": direction, "satisfaction": satisfaction}
+        check_recorded(kind, given, document["raised_at"], at, problems)
+        problems.raise_if_any()
         change: dict[str, Any] = {}
         if kind is EventKind.MEASURE:
             happened_at = happened_at or at
-            if happened_at > at:
-                problems.add(Code.VALIDATION, "happenedAt", reason={"en": "is in the future", "zh-CN": "不能晚于现在"})
             change["handlers"] = sorted({*document["handlers"], caller.actor.id})
-        if kind is EventKind.COMMUNICATION and direction is None:
-            problems.add(Code.REQUIRED, "direction")
         if kind is EventKind.CUSTOMER_FEEDBACK:
-            if satisfaction is None:
-                problems.add(Code.REQUIRED, "satisfaction")
-            elif not 1 <= satisfaction <= 5:
-                problems.add(Code.VALIDATION, "satisfaction", reason="1–5")
             change["satisfaction"] = satisfaction
-        problems.raise_if_any()
         event = NewEvent(kind, text=body, happened_at=happened_at, direction=direction, satisfaction=satisfaction)
         return await self._step(caller, document, step, right, change=change, event=event, appended=appended)
 
@@ -182,12 +182,8 @@ class Cases(CaseRecords):
             return None
         problems = Problems()
         text = text_of(resolution, "resolution", problems)
-        template = await self._templates.by_id(document["template"])
-        former = self._sealed(document).values()
-        for key in missing_at(template, former["attributes"], "CLOSE"):
-            problems.add(Code.REQUIRED, f"attributes.{key}")
         problems.raise_if_any()
-        stored = {**{k: v for k, v in former.items() if k in _DESCRIBED}, "resolution": text}
+        stored = self._with_resolution(document, text)
         event = NewEvent(EventKind.CLOSED, text=text)
         change = {"closed_at": now()}
         return await self._step(caller, document, Step.CLOSE, "case.close", stored=stored, change=change, event=event)
@@ -201,10 +197,14 @@ class Cases(CaseRecords):
         problems = Problems()
         text = text_of(opinion, "opinion", problems)
         problems.raise_if_any()
-        change: dict[str, Any] = {"reviewed_by": caller.actor.id} if approve else {"closed_at": None}
-        event = NewEvent(EventKind.APPROVED if approve else EventKind.RETURNED, text=text)
-        step = Step.APPROVE if approve else Step.RETURN
-        return await self._step(caller, document, step, "case.review", change=change, event=event)
+        if approve:
+            change, event = {"reviewed_by": caller.actor.id}, NewEvent(EventKind.APPROVED, text=text)
+            return await self._step(caller, document, Step.APPROVE, "case.review", change=change, event=event)
+        # How it ended is open again; the former text stays in the history.
+        stored, event = self._with_resolution(document, None), NewEvent(EventKind.RETURNED, text=text)
+        return await self._step(
+            caller, document, Step.RETURN, "case.review", stored=stored, change={"closed_at": None}, event=event
+        )
 
     # Parts of the above
 
@@ -223,7 +223,13 @@ class Cases(CaseRecords):
         return document
 
     def _described(
-        self, template: Template, values: Mapping[str, Any], former: Mapping[str, Any], problems: Problems, *, node: str
+        self,
+        template: Template,
+        values: Mapping[str, Any],
+        former: Mapping[str, Any],
+        problems: Problems,
+        *,
+        nodes: Sequence[str],
     ) -> dict[str, Any]:
         """The descriptive fields: former ones with the given laid over, checked."""
         stored = {name: former.get(name) for name in _DESCRIBED}
@@ -250,13 +256,21 @@ class Cases(CaseRecords):
         attributes = check_attributes(
             template, values.get("attributes") or (), former.get("attributes") or {}, problems
         )
-        for key in missing_at(template, attributes, node):
+        for key in dict.fromkeys(key for node in nodes for key in missing_at(template, attributes, node)):
             problems.add(Code.REQUIRED, f"attributes.{key}")
         stored["attributes"] = attributes
         return stored
 
+    def _with_resolution(self, document: Mapping[str, Any], text: str | None) -> dict[str, Any]:
+        """The descriptive fields as they are, with another resolution."""
+        former = self._sealed(document).values()
+        return {**{name: former[name] for name in _DESCRIBED}, "resolution": text}
+
     async def _agent(self, user: str, problems: Problems) -> User | None:
-        found = await self._people.user(user) if is_id(user, "usr") else None
+        if not is_id(user, "usr"):
+            problems.add(Code.INVALID_ID, "assignee")
+            return None
+        found = await self._people.user(user)
         if found is None or found.state != "ACTIVE" or Role.AGENT not in found.roles or not found.department:
             problems.add(Code.NOT_FOUND, "assignee")
             return None
@@ -278,6 +292,7 @@ class Cases(CaseRecords):
         case = document["_id"]
         next_state(step, CaseState(document["state"]))  # before anything is written
         template = await self._templates.by_id(document["template"])
+        self.check_fields(document, template, step, stored["attributes"] if stored is not None else None)
 
         async def work(unit: UnitOfWork) -> dict[str, Any] | None:
             changes = dict(change or {})

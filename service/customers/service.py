@@ -204,7 +204,10 @@ class Customers(CustomerRecords):
         if owner is None:
             problems.add(Code.REQUIRED, "owner")
             return None
-        user = await self._people.user(owner) if is_id(owner, "usr") else None
+        if not is_id(owner, "usr"):
+            problems.add(Code.INVALID_ID, "owner")
+            return None
+        user = await self._people.user(owner)
         if user is None or user.state != "ACTIVE" or Role.ACCOUNT_MANAGER not in user.roles or not user.department:
             problems.add(Code.NOT_FOUND, "owner")
             return None

@@ -223,10 +223,14 @@ class Receiving:
 
         return await self._shelf.database.transact(work)
 
-    async def expire(self) -> int:
-        """The worker's part: announced files whose day has passed are FAILED. Returns how many."""
+    async def expire(self, case: str | None = None) -> int:
+        """The worker's part: announced files whose day has passed are FAILED. Returns how many.
+
+        Of a `case` that is about to be sealed, those that were withdrawn before their bytes came are, too.
+        """
         at, done = now(), 0
-        for document in await self._shelf.repository.expired(at, EXPIRED_AT_ONCE):
+        repository = self._shelf.repository
+        for document in await (repository.lapsed(case, at) if case else repository.expired(at, EXPIRED_AT_ONCE)):
             guard = {"state": EvidenceState.PENDING.value, "upload": document.get("upload")}
             if await self._fail(system_caller(), document, guard, "evidence.expire", {}):
                 await self._discard_stray(document)

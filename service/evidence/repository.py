@@ -106,6 +106,18 @@ class EvidenceRepository:
         }
         return await self._evidence.find(where, sort=[("expires_at", 1)], limit=limit)
 
+    async def lapsed(self, case: str, at: datetime) -> list[dict[str, Any]]:
+        """Announced files of a case whose bytes can't come any more, and that nobody is sending just now."""
+        where = {
+            "case": case,
+            "state": EvidenceState.PENDING.value,
+            "$and": [
+                {"$or": [{"expires_at": {"$lte": at}}, {"withdrawn_at": {"$ne": None}}]},
+                {"$or": [{"upload": None}, {"upload.until": {"$lte": at}}]},
+            ],
+        }
+        return await self._evidence.find(where)
+
     async def unsettled(self, case: str, at: datetime) -> list[str]:
         """Ids of a case's evidence whose bytes are awaited or whose text is being read."""
         where = {

@@ -342,6 +342,10 @@ class EvidenceRoom:
 
     # The archive and the worker
 
+    async def lapse(self, case: str) -> None:
+        """Announced files of a case whose bytes can't come any more are FAILED, before it is sealed."""
+        await self._receiving.expire(case)
+
     async def unsettled(self, case: str) -> list[str]:
         """Ids of evidence whose upload or reading is still under way."""
         return await self._repository.unsettled(case, now())

@@ -159,10 +159,11 @@ async def test_the_loaded_demo_stands_as_its_stories_end(loaded: Loaded) -> None
     cases = await loaded.every("cases")
     wanted = Counter(life.standing for life in content.case_lives)
     states = Counter(case["state"] for case in cases)
-    # A returned case is in handling again; an archived one whose scan was not read yet is still to be sealed.
-    assert states["HANDLING"] == wanted["HANDLING"] + wanted["RETURNED"]
+    # A returned case is to be handled again or is in handling again; an archived one whose scan was not read yet is
+    # still to be sealed.
+    assert states["HANDLING"] + states["ASSIGNED"] == wanted["HANDLING"] + wanted["RETURNED"] + wanted["ASSIGNED"]
     assert states["ARCHIVED"] + states["REVIEWED"] == wanted["ARCHIVED"] + wanted["REVIEWED"]
-    assert all(states[name] == wanted[name] for name in ("RAISED", "ASSIGNED", "ANSWERED", "CLOSED"))
+    assert all(states[name] == wanted[name] for name in ("RAISED", "ANSWERED", "CLOSED"))
     assert states["ARCHIVED"] > 5
     # Numbers follow the order of raising, every stamp is the story's, and nothing was written as of today.
     by_number = sorted(cases, key=lambda case: str(case["number"]))

@@ -14,6 +14,7 @@ from service.access.policy import Relation, Role
 from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.model import CaseAction, CaseNode, CaseState, Direction, EventKind, Layer
 from service.cases.rules import (
+    REQUIRES,
     RESPONSIBLE,
     TRANSITIONS,
     Step,
@@ -42,7 +43,7 @@ note            RAISED    ASSIGNED  HANDLING  ANSWERED  CLOSED    REVIEWED  .   
 feedback        .         .         ANSWERED  ANSWERED  .         .         .         .
 close           .         .         .         CLOSED    .         .         .         .
 approve         .         .         .         .         REVIEWED  .         .         .
-return          .         .         .         .         HANDLING  .         .         .
+return          .         .         .         .         ASSIGNED  .         .         .
 archive         .         .         .         .         .         SEALING   SEALING   .
 seal            .         .         .         .         .         .         ARCHIVED  .
 file            RAISED    ASSIGNED  HANDLING  ANSWERED  CLOSED    REVIEWED  .         .
@@ -97,6 +98,19 @@ def test_however_people_step_a_sealed_case_was_closed_and_reviewed(steps: list[S
             passed.append(step)
     if state is CaseState.ARCHIVED:
         assert passed.index(Step.CLOSE) < passed.index(Step.APPROVE) < passed.index(Step.ARCHIVE)
+
+
+@given(steps=st.lists(st.sampled_from(Step), max_size=60))
+def test_however_people_step_a_returned_case_is_handled_and_answered_again(steps: list[Step]) -> None:
+    """R33: after a return nothing reaches the archive but by a new measure and the customer's new feedback."""
+    state, passed = CaseState.RAISED, []
+    for step in [Step.ASSIGN, Step.MEASURE, Step.FEEDBACK, Step.CLOSE, Step.RETURN, *steps]:
+        if possible(step, state):
+            state = next_state(step, state)
+            passed.append(step)
+    if state in (CaseState.CLOSED, CaseState.REVIEWED, CaseState.SEALING, CaseState.ARCHIVED):
+        since = passed[len(passed) - 1 - passed[::-1].index(Step.RETURN) :]
+        assert since.index(Step.MEASURE) < since.index(Step.FEEDBACK) < since.index(Step.CLOSE)
 
 
 def _nodes(nodes: list[dict[str, Any]]) -> dict[CaseNode, dict[str, Any]]:
@@ -156,6 +170,25 @@ def test_a_return_opens_everything_from_handling_on_with_new_deadlines() -> None
         assert (after[node]["done_at"], after[node]["done_by"]) == (None, None)
     assert after[CaseNode.HANDLE]["due"] == LATER + timedelta(hours=24)
     assert after[CaseNode.ARCHIVE]["due"] is None
+
+
+def test_the_first_passing_counts_until_a_return_opens_the_station_again() -> None:
+    nodes = first_nodes(TEMPLATE, CALENDAR, AT, "usr_m")
+    nodes = stamped(nodes, Step.MEASURE, TEMPLATE, CALENDAR, AT, "usr_a")
+    again = stamped(nodes, Step.MEASURE, TEMPLATE, CALENDAR, LATER, "usr_b")
+    assert _nodes(again)[CaseNode.HANDLE]["done_at"] == AT
+    assert _nodes(again)[CaseNode.HANDLE]["done_by"] == "usr_a"
+    returned = stamped(again, Step.RETURN, TEMPLATE, CALENDAR, LATER, "usr_s")
+    after = stamped(returned, Step.MEASURE, TEMPLATE, CALENDAR, LATER, "usr_b")
+    assert _nodes(after)[CaseNode.HANDLE]["done_at"] == LATER
+    assert _nodes(after)[CaseNode.HANDLE]["done_by"] == "usr_b"
+
+
+def test_every_station_has_a_step_that_asks_for_its_fields_before_it_is_too_late_to_fill_them_in() -> None:
+    """But the first, which raising asks for; and what the archive needs is asked for while a return is possible."""
+    asked = {node: step for step, nodes in REQUIRES.items() for node in nodes}
+    assert set(asked) == set(CaseNode) - {CaseNode.RAISE}
+    assert CaseNode.ARCHIVE in REQUIRES[Step.APPROVE]
 
 
 def test_stamping_changes_no_list_that_somebody_else_holds() -> None:

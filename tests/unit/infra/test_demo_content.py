@@ -212,7 +212,10 @@ TRANSITION = {
     Close: Step.CLOSE,
     Archive: Step.ARCHIVE,
 }
-STATE = {standing: {standing} for standing in STANDINGS} | {"RETURNED": {"HANDLING"}, "ARCHIVED": {"SEALING"}}
+STATE = {standing: {standing} for standing in STANDINGS} | {
+    "RETURNED": {"ASSIGNED", "HANDLING"},
+    "ARCHIVED": {"SEALING"},
+}
 
 
 def test_every_life_goes_through_the_states_as_the_rules_allow() -> None:
