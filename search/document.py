@@ -1,6 +1,6 @@
 """Record → indexed document. Pure: the one place that says what an index may hold.
 
-It holds open fields, ids for reach, names, and narrative texts without the identifiers that stand in them:
+It holds open fields (in which no identifier is accepted), ids for reach, names, and narrative texts without the identifiers that stand in them:
 phones, ID and registration numbers, cards and e-mail addresses are taken out before anything leaves for an
 engine (B10).
 """
@@ -52,7 +52,7 @@ def case_document(
     stored = case.document
     narrative = case.section(NARRATIVE)
     texts: dict[str, list[str]] = {name: [] for name in CLASS_OF_TEXT}
-    texts[port.TITLE].append(narrative.get("title") or "")
+    texts[port.TITLE] += [narrative.get("title") or "", narrative.get("product") or ""]
     texts[port.FROM_CUSTOMER].append(narrative.get("description") or "")
     texts[port.WITH_CUSTOMER].append(narrative.get("resolution") or "")
     for event in events:
@@ -74,7 +74,6 @@ def case_document(
             port.STATE: stored["state"],
             port.DEPARTMENT: stored["department"],
             port.CATEGORY: stored["category"],
-            port.PRODUCT: stored.get("product"),
             port.CUSTOMER: stored["customer"],
             port.ASSIGNEE: stored["assignee"],
             port.MONTH: _month(stored["raised_at"], zone),

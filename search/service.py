@@ -155,7 +155,7 @@ class Search:
         histories = await self._cases.history.first_of(caller, cases, descending=False, limit=EVENTS_MOST)
         for case in cases:
             texts = found.setdefault(case.id, [])
-            for name in ("title", "description", "resolution"):
+            for name in ("title", "product", "description", "resolution"):
                 texts.append((name, _readable(case, name), None, None))
             for event in histories[case.id]:
                 for name in ("text", "internal_text"):

@@ -115,7 +115,7 @@ class Case:
     number: Annotated[str, Open("The number that people read: unique, increasing, gaps allowed.")]
     state: Annotated[CaseState, Open("Where it stands.")]
     category: Annotated[str, Open("Key of its category in the template.")]
-    product: Annotated[str | None, Open("The product it is about.")]
+    product: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "The product it is about.")]
     title: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "What it is about, in a line.")]
     description: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "What the customer says.")]
     resolution: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "How it ended.")]

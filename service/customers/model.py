@@ -93,7 +93,7 @@ class BankAccount:
 class Contact:
     """Somebody at the customer's who may be spoken to (R12)."""
 
-    title: Annotated[str | None, Open("Their function.")]
+    title: Annotated[str | None, Sensitive(NAME, Kind.TEXT, "Their function.")]
     name: Annotated[str | None, Sensitive(NAME, Kind.NAME, "Their name.")]
     phone: Annotated[str | None, Sensitive(CONTACT, Kind.PHONE, "Their phone number (E.164).")]
     email: Annotated[str | None, Sensitive(CONTACT, Kind.EMAIL, "Their e-mail address.")]

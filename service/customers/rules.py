@@ -16,6 +16,7 @@ import phonenumbers
 from stdnum.cn import ric, uscc
 
 from service.access.declared import Kind
+from service.access.identifiers import check_open
 from service.access.masks import is_mask
 from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.errors import Code, Problems
@@ -197,7 +198,7 @@ class Reader:
             found.append(
                 {
                     "name": self.text(item["name"], f"{path}.name", Kind.NAME, most=NAME_MOST, required=True),
-                    "title": self.text(item.get("title"), f"{path}.title", Kind.LABEL, most=NAME_MOST),
+                    "title": self.text(item.get("title"), f"{path}.title", Kind.TEXT, most=NAME_MOST),
                     "phone": self._formed(item.get("phone"), f"{path}.phone", Kind.PHONE, phone, "PHONE"),
                     "email": self._formed(item.get("email"), f"{path}.email", Kind.EMAIL, email, "EMAIL"),
                 }
@@ -219,6 +220,8 @@ class Reader:
             self._problems.add(Code.TOO_MANY, "tags", limit=LIST_MOST)
             return []
         tidied = [self.text(tag, f"tags.{n}", Kind.LABEL, most=TAG_MOST) for n, tag in enumerate(value or ())]
+        for n, tag in enumerate(tidied):
+            check_open(tag or "", f"tags.{n}", self._problems)
         return list(dict.fromkeys(tag for tag in tidied if tag))
 
     def core(self, values: Mapping[str, Any]) -> dict[str, Any]:

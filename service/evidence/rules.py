@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from service.access.declared import Level
+from service.access.identifiers import check_open
 from service.access.view import View
 from service.cases.model import CaseState
 from service.cases.rules import Step, possible
@@ -79,6 +80,8 @@ def _paper(paper: Mapping[str, Any] | None, problems: Problems) -> dict[str, str
         text = tidy(paper.get(name) or "")
         if len(text) > PAPER_MOST:
             problems.add(Code.TOO_LONG, f"paper.{name}", limit=PAPER_MOST)
+        if name != "barcode":
+            check_open(text, f"paper.{name}", problems)
         place[name] = text or None
     return place if any(place.values()) else None
 

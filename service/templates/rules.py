@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from service.access.declared import Sensitivity
+from service.access.identifiers import check_open
 from service.access.masks import is_mask
 from service.clock import is_id
 from service.errors import Code, Problems
@@ -20,6 +21,8 @@ FIELDS_MOST = 200
 NODES = ("RAISE", "ASSIGN", "HANDLE", "FEEDBACK", "CLOSE", "REVIEW", "ARCHIVE")
 REFERENCES = ("cus", "cas", "usr", "evd")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# What people write freely, so that an identifier could stand in it.
+_SPOKEN = frozenset({FieldType.TEXT, FieldType.NUMBER})
 # ASCII digits, and few enough: neither `1e999999` nor `1_000` is a number here.
 _NUMBER = re.compile(r"(-?)([0-9]{1,30})(?:\.([0-9]{1,30}))?")
 _AMOUNT = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,2}))?")
@@ -94,6 +97,8 @@ def canonical(field: TemplateField, value: Any, path: str, problems: Problems) -
     elif field.pattern and not matches(field.pattern, found):
         problems.add(Code.INVALID_FORMAT, path, reason=field.pattern)
         return None
+    elif field.sensitivity is Sensitivity.OPEN and field.type in _SPOKEN:
+        check_open(found, path, problems)
     return found
 
 

@@ -162,8 +162,8 @@ class Bare:
             "channels": [{"kind": item["kind"], "value": item["value"]} for item in contact["channels"]],
             "addresses": [{"text": item["text"]} for item in contact["addresses"]],
             "contacts": [
-                {"title": one["title"], "name": two["name"], "phone": three["phone"], "email": three["email"]}
-                for one, two, three in zip(document["contacts"], name["contacts"], contact["contacts"], strict=True)
+                {"title": one["title"], "name": one["name"], "phone": two["phone"], "email": two["email"]}
+                for one, two in zip(name["contacts"], contact["contacts"], strict=True)
             ],
             "tags": document["tags"],
             "version": document["version"],

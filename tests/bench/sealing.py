@@ -51,7 +51,10 @@ class Sealer:
         phone, email = values["channels"]
         channels = [{**phone, "value": f"+86{phone['value']}", "label": None}, {**email, "label": None}]
         sections = {
-            "NAME": {"name": values["name"], "contacts": [{"name": item["name"]} for item in contacts]},
+            "NAME": {
+                "name": values["name"],
+                "contacts": [{"title": item["title"], "name": item["name"]} for item in contacts],
+            },
             "CONTACT": {
                 "channels": channels,
                 "addresses": [{"label": None, **item} for item in values["addresses"]],
@@ -75,7 +78,7 @@ class Sealer:
             "_id": customer,
             "kind": values["kind"],
             "relation": values["relation"],
-            "contacts": [{"title": item["title"]} for item in contacts],
+            "contacts": [{} for _ in contacts],
             "tags": values["tags"],
             "attributes": {item["key"]: item["value"] for item in values["attributes"]},
             "template": self._file.template,

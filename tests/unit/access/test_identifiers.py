@@ -61,3 +61,16 @@ def test_spans_come_in_order_without_overlaps_and_fit_the_text(text: str) -> Non
     for span in find(text):
         assert end <= span.start < span.end <= len(text)
         end = span.end
+
+
+SIDE_BY_SIDE = ["13812341234", "11010519491231002X", "6200000000000000018", "+86 138 1234 1234", "91350100M000100Y43"]
+
+
+@given(
+    numbers=st.lists(st.sampled_from(SIDE_BY_SIDE), min_size=1, max_size=5),
+    gap=st.sampled_from([" ", "-", "\u3000", ", ", "/", "和"]),
+)
+def test_numbers_side_by_side_are_found_one_by_one(numbers: list[str], gap: str) -> None:
+    text = gap.join(numbers)
+    hidden = replaced(text, lambda _: "#")
+    assert not any(character.isdigit() for character in hidden), hidden
