@@ -58,6 +58,21 @@ class Stored:
         return enum(value)
 
 
+Guard = Callable[[Any, Any], bool]
+"""`(context, source)` → whether this request may see more of the source than everybody may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Resolver of a stored field that not everybody may see: null where the guard says no, the same as absent."""
+
+    stored: Stored
+    guard: Guard
+
+    def __call__(self, source: Any, info: Any) -> Any:
+        return self.stored(source, info) if self.guard(info.context, source) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Relation:
     """Resolver of a field that leads to another record, by a loader: a whole list's records are read together, so that
@@ -150,7 +165,8 @@ def _bind_field(field_name: str, field: GraphQLField) -> None:
         return
     named = get_named_type(field.type)
     enum = named.wrapped_cls if isinstance(named, GraphQLEnumType) else None  # type: ignore[attr-defined]
-    field.resolve = Stored(definition.python_name, enum)
+    stored, guard = Stored(definition.python_name, enum), definition.metadata.get("guard")
+    field.resolve = Guarded(stored, guard) if guard else stored
 
 
 def plain(value: Any) -> Any:

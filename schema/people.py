@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import strawberry
 
 from schema.binding import relation
 from schema.connections import conditions, connection, page_size
-from schema.context import context_of
+from schema.context import Context, context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
 from schema.node import Node, connection_types, require_id
 from schema.records import enum_type, record_type
@@ -18,6 +19,7 @@ from service.errors import Invalid
 from service.identity.model import Department as DepartmentModel
 from service.identity.model import User as UserModel
 from service.identity.model import UserState
+from service.identity.rules import may_see_account
 
 RoleType, UserStateEnum = enum_type(Role), enum_type(UserState)
 
@@ -39,7 +41,14 @@ class Department:
         return {"zh": root.name["zh-CN"], "en": root.name["en"]}
 
 
-@record_type(UserModel, leave_out=("department",), interfaces=(Node,))
+def _may_see_account(context: Context, user: UserModel) -> bool:
+    return may_see_account(context.signed_in, user.id, user.department)
+
+
+@record_type(
+    UserModel, leave_out=("department",), interfaces=(Node,),
+    guarded=({field.name for field in dataclasses.fields(UserModel)} - {"id", "name", "department"}, _may_see_account),
+)  # fmt: skip
 class User:
     """Somebody who works here."""
 

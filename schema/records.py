@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import strawberry
 from strawberry.schema_directive import Location
 
+from schema.binding import Guard
 from service.access.declared import Declared, Kind, Level, Sensitivity, shape_of
 
 SensitivityClass = strawberry.enum(Sensitivity, name="Sensitivity", description="Classes of stored values.")
@@ -62,11 +63,12 @@ def _translated(hint: Any) -> Any:
     return hint
 
 
-def _field(declared: Declared) -> Any:
+def _field(declared: Declared, guard: Guard | None) -> Any:
     directives = []
     if declared.sensitivity is not Sensitivity.OPEN:
         directives.append(SensitivityDirective(class_=declared.sensitivity, kind=declared.kind))  # type: ignore[call-arg]
-    return strawberry.field(description=declared.description, directives=directives)
+    metadata = {"guard": guard} if guard else {}
+    return strawberry.field(description=declared.description, directives=directives, metadata=metadata)
 
 
 def nested_type(model: type) -> Any:
@@ -77,10 +79,17 @@ def nested_type(model: type) -> Any:
 
 
 def record_type(
-    model: type, *, leave_out: Iterable[str] = (), interfaces: tuple[type, ...] = ()
+    model: type,
+    *,
+    leave_out: Iterable[str] = (),
+    interfaces: tuple[type, ...] = (),
+    guarded: tuple[Iterable[str], Guard] | None = None,
 ) -> Callable[[type], Any]:
-    """Decorator: gives a class the model's stored fields, beside the relations that it declares itself."""
+    """Decorator: gives a class the model's stored fields, beside the relations that it declares itself. `guarded`:
+    fields that are null where the guard says no (`schema.binding.Guarded`).
+    """
     left_out = {"attributes", *leave_out}
+    behind, guard = guarded or ((), None)
 
     def decorate(cls: type) -> Any:
         hints = get_type_hints(model)
@@ -93,8 +102,10 @@ def record_type(
                 hint = strawberry.ID
             elif shape.sensitivity is not Sensitivity.OPEN and shape.kind is not Kind.LABEL:
                 hint = hint | None if type(None) not in get_args(hint) else hint
+            if shape.name in behind:
+                hint = hint | None
             annotations[shape.name] = _translated(hint)
-            setattr(cls, shape.name, _field(shape.declared))
+            setattr(cls, shape.name, _field(shape.declared, guard if shape.name in behind else None))
         cls.__annotations__ = annotations
         description = (model.__doc__ or "").strip().split("\n")[0]
         if interfaces:

@@ -1,4 +1,5 @@
-"""Staff accounts and departments. Staff data is OPEN: whoever works here may see who else does.
+"""Staff accounts and departments. Whoever works here may see who else does and where; the rest of an account is for
+whoever may list it (`rules.may_see_account`).
 
 What signs somebody in (password hash, session secrets) is no field of a model, so no surface can show it.
 """
@@ -37,7 +38,7 @@ class UserState(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who works here."""
+    """Somebody who works here. Beyond id, name and department, fields are null unless one may list the account."""
 
     id: Annotated[str, Open("The user's id.")]
     email: Annotated[str, Open("E-mail address in lower case; what the user signs in with.")]

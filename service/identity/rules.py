@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from service.access.actor import Caller
 from service.access.policy import Role
 from service.clock import is_id
 from service.errors import LOCALES, Code, Problems
 from service.identity.model import DEPARTMENT_PREFIX, UserState
 from service.normal import clean
 
+MANAGE = "user.manage"
+LIST = "user.list"
+LIST_ALL = "user.list_all"
 EMAIL_LONGEST = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 NAME_LONGEST = 100
 KEY_LONGEST = 40
@@ -164,6 +168,13 @@ def read_new_department(values: Mapping[str, Any], problems: Problems) -> dict[s
     names = name if isinstance(name, Mapping) else {}
     texts = {locale: read_line(names.get(locale, ""), f"name.{locale}", NAME_LONGEST, problems) for locale in LOCALES}
     return {"key": key, "name": texts}
+
+
+def may_see_account(caller: Caller, user: str, department: str | None) -> bool:
+    """Whether the caller sees more of an account than who it is and where: their own, those that they may list."""
+    if user == caller.actor.id or caller.may(LIST_ALL) or caller.may(MANAGE):
+        return True
+    return department is not None and department == caller.actor.department and caller.may(LIST)
 
 
 def ends_sessions(former: Mapping[str, Any], changed: Mapping[str, Any]) -> bool:

@@ -25,6 +25,9 @@ from service.identity.model import (
 from service.identity.passwords import check_password, generated_password
 from service.identity.repository import DEPARTMENTS_KEY, USERS_EMAIL
 from service.identity.rules import (
+    LIST,
+    LIST_ALL,
+    MANAGE,
     changes_rights,
     ends_sessions,
     gives_up_administration,
@@ -41,9 +44,6 @@ from service.storage.epoch import Epoch
 
 __all__ = ["Identity", "PolicySource"]
 
-MANAGE = "user.manage"
-LIST = "user.list"
-LIST_ALL = "user.list_all"
 PAGE_MOST = 200
 QUERY_LONGEST = 100
 _LAST_ADMINISTRATOR = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.fixtures.company import PASSWORD, Company
-from tests.graphql.conftest import Stores, employed, lives, signed_in
+from tests.fixtures.company import PASSWORD, PEOPLE, Company, dumped
+from tests.graphql.conftest import Stores, as_seen, employed, lives, signed_in
 
 
 def test_a_disabled_user_is_enabled_again(company: Company, stores: Stores) -> None:
@@ -76,3 +78,46 @@ def test_a_password_is_changed_once_for_one_key(company: Company, stores: Stores
     assert other["userErrors"] == [{"code": "IDEMPOTENCY_MISMATCH", "field": "idempotencyKey"}]
     for secret in (PASSWORD, new):
         assert secret.encode() not in bytes(entries[0]["entry"])
+
+
+ACCOUNT = "email roles locale state version createdAt updatedAt"
+BRIEF = dict.fromkeys(ACCOUNT.split())
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_more_than_who_and_where_somebody_is_is_told_to_whom_may_list_them(company: Company, person: str) -> None:
+    """By id, through relations and in lists alike."""
+    _, roles, department = PEOPLE[person]
+    for other, (name, _, where) in PEOPLE.items():
+        may = (
+            person == other
+            or bool({"SUPERVISOR", "COMPLIANCE", "ADMIN"} & set(roles))
+            or (department is not None and department == where and "AUDITOR" not in roles)
+        )
+        document = f"query($i: ID!) {{ node(id: $i) {{ ... on User {{ id name department {{ id }} {ACCOUNT} }} }} }}"
+        seen = company.data(person, document, i=company.users[other])["node"]
+        assert (seen["id"], seen["name"]) == (company.users[other], name)
+        assert seen["department"] == ({"id": company.departments[where]} if where else None)
+        shown = {field: seen[field] for field in BRIEF}
+        assert all(shown.values()) if may else shown == BRIEF, (person, other)
+        if may:
+            assert seen["email"] == f"{other}@example.com"
+
+
+def test_a_relation_shows_no_more_of_a_user_than_their_id_does(company: Company, world: dict[str, Any]) -> None:
+    fields = f"owner {{ name {ACCOUNT} }} assignee {{ name {ACCOUNT} }} events {{ nodes {{ by {{ name email }} }} }}"
+    seen = as_seen(company, "auditor", "case", world["case"]["id"], fields)
+    assert seen["owner"] == {"name": "陈思雨", **BRIEF}
+    assert seen["assignee"] == {"name": "吴浩然", **BRIEF}
+    assert "@" not in dumped(seen)
+    assert as_seen(company, "clerk", "case", world["case"]["id"], fields)["owner"]["email"] == "manager@example.com"
+
+
+def test_whoever_signs_in_sees_their_own_account(company: Company) -> None:
+    document = "mutation($i: SignInInput!) { signIn(input: $i) { session { user { email roles } refreshToken } } }"
+    answer = company.ask(None, document, i={"email": "auditor@example.com", "password": PASSWORD})
+    session = answer["data"]["signIn"]["session"]
+    assert session["user"] == {"email": "auditor@example.com", "roles": ["AUDITOR"]}
+    document = "mutation($i: RefreshSessionInput!) { refreshSession(input: $i) { session { user { email } } } }"
+    answer = company.ask(None, document, i={"refreshToken": session["refreshToken"]})
+    assert answer["data"]["refreshSession"]["session"]["user"] == {"email": "auditor@example.com"}
