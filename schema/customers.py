@@ -20,7 +20,7 @@ from schema.templates import Attribute, AttributeInput, attributes_of
 from search.port import After
 from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.customers.model import Customer as CustomerModel
-from service.customers.service import BLIND_FIELDS
+from service.customers.records import BLIND_FIELDS
 from service.errors import Code, Refused
 
 if TYPE_CHECKING:
