@@ -136,7 +136,9 @@ class ArchiveCaseInput:
 class CasePayload:
     """Payload."""
 
-    case: Case | None = strawberry.field(description="The case after the step.")
+    case: Case | None = strawberry.field(
+        description="The case after the step; null also when it is out of this actor's sight now."
+    )
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 

@@ -290,7 +290,9 @@ class AssignCustomerInput:
 class CustomerPayload:
     """Payload."""
 
-    customer: Customer | None = strawberry.field(description="The customer after the change.")
+    customer: Customer | None = strawberry.field(
+        description="The customer after the change; null also when it is out of this actor's sight now."
+    )
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 

@@ -12,6 +12,7 @@ from schema.binding import plain
 from schema.context import Context, context_of
 from schema.records import enum_type
 from service.access.actor import Caller
+from service.access.view import View
 from service.errors import Code, Invalid, Problem
 from service.storage import DuplicateKey
 
@@ -31,6 +32,7 @@ IDEMPOTENCY_KEY = strawberry.field(
     default=None,
     description="Chosen by the client, unique per mutation: a repeat returns what the first call changed.",
 )
+OUT_OF_SIGHT = object()
 Work = Callable[[Caller, dict[str, Any]], Awaitable[Any]]
 Again = Callable[[Caller, str, int | None], Awaitable[Any]]
 
@@ -51,7 +53,8 @@ async def payload(
 
     `work` gets the caller and the input as a plain dict with snake_case keys. With an idempotency key, a repeat
     answers by `again(caller, record, version)` through today's masks; another input under the same key is
-    IDEMPOTENCY_MISMATCH; refusals are not stored.
+    IDEMPOTENCY_MISMATCH; refusals are not stored. Whoever makes a record for another department, or hands one over, may
+    not see it afterwards: the object is null then, without an error, the first time as on a repeat.
     """
     context = context_of(info)
     caller = context.signed_in
@@ -66,7 +69,8 @@ async def payload(
         return {name: None, "user_errors": shown(invalid.problems, context.locale)}
     if changed is None:
         return {name: None, "user_errors": shown((Problem(Code.NOT_FOUND, "id"),), context.locale)}
-    return {name: changed, "user_errors": []}
+    is_in_sight = changed is not OUT_OF_SIGHT and (not isinstance(changed, View) or caller.reaches(changed.relations))
+    return {name: changed if is_in_sight else None, "user_errors": []}
 
 
 async def _once(
@@ -85,7 +89,8 @@ async def _once(
             repeat = await journal.repeated(mark)
             if repeat is None or (isinstance(error, DuplicateKey) and error.index != "journal_idempotency"):
                 raise
-    return await again(caller, repeat.id, repeat.version)
+    found = await again(caller, repeat.id, repeat.version)
+    return OUT_OF_SIGHT if found is None else found
 
 
 def present(values: dict[str, Any], *leave_out: str) -> dict[str, Any]:

@@ -111,6 +111,12 @@ class Caller:
             found.add(Relation.DEPARTMENT)
         return frozenset(found)
 
+    def reaches(self, relations: frozenset[Relation]) -> bool:
+        """Whether a record to which the actor stands in these relations is within `reach`."""
+        return self.actor is SYSTEM or any(
+            relation in relations for _, relation in self.policy.grants_of(self.actor.roles)
+        )
+
     def row(self, relations: frozenset[Relation]) -> Row:
         """What the actor may see of a record to which they stand in these relations."""
         return self.policy.row(self.actor.roles, relations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -70,6 +71,40 @@ def test_concurrent_repeats_create_exactly_one(
     after = {document["_id"] for document in stores.find(collection, {}, projection={"_id": 1})}
     assert set(found) == after - before
     assert len(after - before) == 1
+
+
+def test_what_is_made_for_another_department_is_null_and_so_on_a_repeat(company: Company, stores: Stores) -> None:
+    """The clerk may open the file, and not see it: neither an object of nulls nor an error about an id."""
+    given = {
+        "kind": "ORGANISATION", "name": "南方水务有限公司", "channels": [{"kind": "PHONE", "value": new_phone()}],
+        "owner": company.users["other_manager"], "idempotencyKey": new_id("key"), **CUSTOMER_FIELDS,
+    }  # fmt: skip
+    fields = "customer { id name kind maskedFields { field } }"
+    assert company.attempt("clerk", "createCustomer", fields, **given) == {"customer": None, "userErrors": []}
+    before = stores.everything()
+    assert company.attempt("clerk", "createCustomer", fields, **given) == {"customer": None, "userErrors": []}
+    assert stores.everything() == before
+    newest = company.data("other_manager", "{ customers(first: 1) { nodes { name } } }")["customers"]["nodes"]
+    assert newest == [{"name": "南方水务有限公司"}]
+
+
+def test_what_is_handed_over_is_null_and_so_on_a_repeat(company: Company, stores: Stores) -> None:
+    customer = company.new_customer()
+    case = company.new_case(company.new_customer()["id"])
+    over: list[tuple[str, str, dict[str, Any]]] = [
+        ("assignCustomer", "customer", {"id": customer["id"], "version": 1, "owner": company.users["other_manager"]}),
+        ("assignCase", "case", {"id": case["id"], "version": 1, "assignee": company.users["other_agent"]}),
+    ]
+    for mutation, name, values in over:
+        given = {**values, "idempotencyKey": new_id("key")}
+        for _ in range(2):
+            payload = company.attempt("supervisor", mutation, f"{name} {{ id version }}", **given)
+            assert payload == {name: None, "userErrors": []}
+        assert as_seen(company, "supervisor", name, given["id"]) is None
+        assert as_seen(company, f"other_{'manager' if name == 'customer' else 'agent'}", name, given["id"])
+    # What is not there is still an error.
+    payload = company.attempt("supervisor", "assignCase", "case { id }", id=new_id("cas"), version=1, assignee="usr_x")
+    assert [(error["code"], error["field"]) for error in payload["userErrors"]] == [("NOT_FOUND", "id")]
 
 
 # Updates and history
@@ -145,6 +180,27 @@ def test_revisions_show_earlier_states_through_todays_masks(company: Company) ->
         id=customer["id"], version=2, owner=company.users["other_manager"],
     )  # fmt: skip
     assert as_seen(company, "manager", "customer", customer["id"], fields) is None
+
+
+def test_when_a_number_was_verified_is_told_by_revisions_and_repeats_too(company: Company, stores: Stores) -> None:
+    card = new_id_card()
+    fields = "id version identityNumbers { value verified verifiedBy verifiedAt }"
+    given = {
+        "kind": "PERSON", "name": "欧阳若兰", "channels": [{"kind": "PHONE", "value": new_phone()}],
+        "identityNumbers": [{"kind": "ID_CARD", "value": card}], "idempotencyKey": new_id("key"), **CUSTOMER_FIELDS,
+    }  # fmt: skip
+    made = company.change("manager", "createCustomer", f"customer {{ {fields} }}", **given)
+    (number,) = made["identityNumbers"]
+    assert (number["verified"], number["verifiedBy"]) == (True, company.users["manager"])
+    assert datetime.fromisoformat(number["verifiedAt"]) <= datetime.now(UTC)
+    company.change("manager", "updateCustomer", "customer { id }", id=made["id"], version=1, tags=["vip"])
+    assert company.change("manager", "createCustomer", f"customer {{ {fields} }}", **given) == made
+    revisions = f"revisions {{ nodes {{ version customer {{ {fields} }} }} }}"
+    seen = as_seen(company, "manager", "customer", made["id"], revisions)["revisions"]["nodes"]
+    assert [(state["version"], state["customer"]["identityNumbers"]) for state in seen] == [
+        (2, [number]),
+        (1, [number]),
+    ]
 
 
 # Duplicates
