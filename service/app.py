@@ -24,6 +24,7 @@ from schema.budgets import Budgets
 from schema.cursors import Cursors
 from schema.documents import Checks, Registered
 from schema.execution import Operations
+from schema.http.answering import Answering
 from schema.http.callers import Callers
 from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
@@ -304,18 +305,17 @@ def create_app(settings: Settings) -> Starlette:
     operations = Operations(core, Checks(core, introspection=settings.may_introspect))
     budgets = Budgets(settings.cost_per_minute, most=settings.cost_limit)
     registered = Registered(settings.documents, only=settings.documents_only)
-    graphql = GraphQLRoute(system, callers, operations, registered, budgets, settings.operation_seconds)
+    answering = Answering(operations, registered, budgets, settings.operation_seconds)
     sockets = Sockets(
         system,
         callers,
-        operations,
+        answering,
         Feed(system.journal.repository.changed_records),
         system.epoch,
         origins=settings.other_origins | {settings.own_origin},
-        spend=budgets.spend,
     )
     routes: list[BaseRoute] = [
-        Route("/graphql", graphql.post, methods=["POST"]),
+        Route("/graphql", GraphQLRoute(system, callers, answering).post, methods=["POST"]),
         WebSocketRoute("/graphql", sockets.serve),
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),

@@ -17,9 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from schema.context import Context
 from schema.errors import presented
-from schema.http.graphql import delivered
 from schema.http.requests import language_of, request_id_of
-from schema.limits import check_values
 from schema.subscriptions import SOURCES
 from service.access.actor import Caller
 from service.clock import now
@@ -220,6 +218,8 @@ class Conversation:
             last = self._error(*invalid.problems)
         except (Closed, WebSocketDisconnect):
             raise
+        except TimeoutError:
+            last = self._error(Problem(Code.TIMED_OUT))
         except Exception as error:
             log.error("unexpected", trouble=type(error).__name__, request=self._request_id)
             last = self._error(Problem(Code.INTERNAL, None, {"request": self._request_id}))
@@ -227,10 +227,9 @@ class Conversation:
         await self._send({"id": identifier, **last})
 
     async def _follow(self, identifier: str, asked: dict[str, Any]) -> dict[str, Any]:
-        variables = asked.get("variables") or {}
-        check_values(variables)
+        answering, variables = self._sockets.answering, asked.get("variables") or {}
         context = await self._fresh()
-        operation = self._sockets.operations.read(asked["query"], asked.get("operationName"))
+        operation = answering.operation(asked)
         if isinstance(operation, list):
             return _errors(operation, context)
         if operation.kind in (OperationType.QUERY, OperationType.MUTATION):
@@ -241,8 +240,8 @@ class Conversation:
         events = SOURCES[source.field](self._sockets.feed, self._fresh, **source.arguments)
         async with aclosing(events):
             async for context, event in events:
-                self._sockets.spend(context.signed_in.actor.id, operation.cost(variables))
-                payload = await delivered(await operation.run(context, variables, event), context)
+                answering.pay(operation, variables, context)
+                payload = await answering.run(operation, variables, context, event)
                 await self._send({"id": identifier, "type": "next", "payload": payload})
         return {"type": "complete"}
 
@@ -280,7 +279,7 @@ def _asked(message: dict[str, Any]) -> dict[str, Any]:
     asked = message.get("payload")
     if (
         not isinstance(asked, dict)
-        or not isinstance(asked.get("query"), str)
+        or not isinstance(asked.get("query"), str | None)
         or not isinstance(asked.get("variables"), dict | None)
         or not isinstance(asked.get("operationName"), str | None)
     ):

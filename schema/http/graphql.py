@@ -11,26 +11,20 @@ import time
 from typing import Any
 
 import orjson
-from graphql import ExecutionResult, OperationType
+from graphql import OperationType
 from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from schema.budgets import Budgets
 from schema.context import Context, Parts
-from schema.documents import Registered
-from schema.errors import presented, record_refusals, unexpected
-from schema.execution import Operation, Operations
+from schema.errors import presented, unexpected
+from schema.http.answering import Answering
 from schema.http.callers import Callers
 from schema.http.requests import language_of, request_id_of
-from schema.limits import check_values
 from service.errors import Code, Problem, Refused
-from service.storage import deadline
 
 BODY_MOST = 1_000_000
 BODY_SECONDS = 10
-GRACE_SECONDS = 0.5
-"""The server ends database work this long after the operation was given up, so that the answer is TIMED_OUT."""
 JSON = "application/json"
 RESPONSE_JSON = "application/graphql-response+json"
 answered = Counter("anjuan_graphql_requests", "GraphQL requests by outcome", ["outcome"])
@@ -52,23 +46,12 @@ async def bounded_body(request: Request, most: int) -> bytes:
 
 
 class GraphQLRoute:
-    """The endpoint. `seconds`: how long an operation may take."""
+    """The endpoint."""
 
-    def __init__(
-        self,
-        parts: Parts,
-        callers: Callers,
-        operations: Operations,
-        registered: Registered,
-        budgets: Budgets,
-        seconds: float,
-    ) -> None:
+    def __init__(self, parts: Parts, callers: Callers, answering: Answering) -> None:
         self._parts = parts
         self._callers = callers
-        self._operations = operations
-        self._registered = registered
-        self._budgets = budgets
-        self._seconds = seconds
+        self._answering = answering
 
     async def post(self, request: Request) -> Response:
         """Answers one request."""
@@ -98,41 +81,18 @@ class GraphQLRoute:
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE)
         async with asyncio.timeout(BODY_SECONDS):
             asked = _asked(await bounded_body(request, BODY_MOST))
-        text = self._registered.text(asked.get("query"), asked.get("documentId"))
         context.caller = await self._callers.of(request, context)
-        operation = self._operations.read(text, asked.get("operationName"))
-        if isinstance(
-            operation, list
-        ):  # GraphQL over HTTP: a request error, which only the newer media type tells by status
+        operation, variables = self._answering.operation(asked), asked.get("variables")
+        if isinstance(operation, list):
+            # GraphQL over HTTP: a request error, which only the newer media type tells by its status.
             status = 400 if media == RESPONSE_JSON else 200
             return status, {"errors": [presented(error, context) for error in operation]}
         if operation.kind is OperationType.SUBSCRIPTION:
             raise Refused(Code.INVALID_QUERY, reason="subscriptions are served over WebSocket")
-        variables = asked.get("variables")
-        cost = self._spent(operation, variables, context)
-        with deadline(self._seconds + GRACE_SECONDS):
-            async with asyncio.timeout(self._seconds):
-                body = await delivered(await operation.run(context, variables), context)
+        cost = self._answering.pay(operation, variables, context)
+        body = await self._answering.run(operation, variables, context)
         body["extensions"] = {"cost": cost}
         return 200, body
-
-    def _spent(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> dict[str, int]:
-        if variables:
-            check_values(variables)
-        cost = operation.cost(variables)
-        who = context.caller.actor.id if context.caller else context.source
-        return {"asked": cost, "left": self._budgets.spend(who, cost)}
-
-
-async def delivered(result: ExecutionResult, context: Context) -> dict[str, Any]:
-    """What the client gets; on its way, what was refused and what was shown in full is journalled (P23)."""
-    body: dict[str, Any] = {"data": result.data}
-    if result.errors:
-        body["errors"] = [presented(error, context) for error in result.errors]
-        await record_refusals(result.errors, context)
-    if context.caller is not None:
-        await context.parts.journal.record_reads(context.caller)
-    return body
 
 
 def _asked(body: bytes) -> dict[str, Any]:
@@ -142,11 +102,6 @@ def _asked(body: bytes) -> dict[str, Any]:
         raise Refused(Code.INVALID_QUERY, reason="not JSON") from None
     if not isinstance(asked, dict):
         raise Refused(Code.INVALID_QUERY, reason="`query` is missing")
-    for name in ("query", "documentId", "operationName"):
-        if not isinstance(asked.get(name), str | None):
-            raise Refused(Code.INVALID_QUERY, name, reason=f"`{name}` is no text")
-    if not isinstance(asked.get("variables"), dict | None):
-        raise Refused(Code.INVALID_QUERY, "variables", reason="`variables` is no object")
     return asked
 
 

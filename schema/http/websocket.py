@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
@@ -22,7 +21,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from schema.context import Parts
-from schema.execution import Operations
+from schema.http.answering import Answering
 from schema.http.callers import Callers
 from schema.http.conversation import CONNECTIONS_OF_ACTOR_MOST, PROTOCOL, Closed, Conversation
 from service.journal.feed import Feed
@@ -39,24 +38,22 @@ ended = Count("anjuan_websocket_ended", "WebSocket connections that ended, by cl
 
 
 class Sockets:
-    """All connections of this process. `spend(actor, cost)` admits an event, or raises Refused TOO_COSTLY."""
+    """All connections of this process."""
 
     def __init__(
         self,
         parts: Parts,
         callers: Callers,
-        operations: Operations,
+        answering: Answering,
         feed: Feed,
         epoch: Epoch,
         *,
         origins: frozenset[str],
-        spend: Callable[[str, int], object],
     ) -> None:
         self.parts = parts
         self.callers = callers
-        self.operations = operations
+        self.answering = answering
         self.feed = feed
-        self.spend = spend
         self._epoch = epoch
         self._origins = origins
         self._open: set[Conversation] = set()
