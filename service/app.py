@@ -232,9 +232,10 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     )
     keys = Keys(database, keyring, epoch)
     templates = Templates(database, epoch, journal)
-    customers = Customers(database, keys, BlindIndex(keyring.secret), journal, jobs, templates, identity)
+    blind = BlindIndex(keyring.secret)
+    customers = Customers(database, keys, blind, journal, jobs, templates, identity)
     calendar = Calendar(ChineseWorkdays(), settings.time_zone)
-    cases = Cases(database, keys, journal, templates, identity, customers, calendar)
+    cases = Cases(database, keys, journal, templates, identity, customers, calendar, blind)
     evidence = EvidenceRoom(
         database,
         keys,
@@ -246,6 +247,9 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         cases,
         public_url=settings.url,
         upload_limit_bytes=settings.upload_limit_bytes,
+    )
+    templates.resolve_by(
+        {"usr": identity.knows, "cus": customers.reaches, "cas": cases.reaches, "evd": evidence.reaches}
     )
     archive = Archive(database, cases, evidence, templates, jobs, retention_years=settings.retention_years)
     return System(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ _FORMS = ("有限公司", "有限公司", "有限公司", "股份有限公司", 
 _OPENED_FROM = datetime(2022, 3, 1, 1, tzinfo=UTC)
 _OPENED_DAYS = 900
 _YEAR = 365.25
+_PARENTS = 10
 
 
 def person_name(dice: Dice) -> tuple[str, bool]:
@@ -41,14 +43,23 @@ class _Phones:
 def make_customers(seed: int, count: int) -> list[DemoCustomer]:
     """So many customers; the same for the same seed, however many are asked for."""
     phones, taken = _Phones(), set[str]()
-    return [_customer(Dice(seed, "customer", index), index, phones, taken) for index in range(count)]
+    found = [_customer(Dice(seed, "customer", index), index, phones, taken) for index in range(count)]
+    return [_with_parent(customer, found[:_PARENTS]) for customer in found]
+
+
+def _with_parent(customer: DemoCustomer, parents: Sequence[DemoCustomer]) -> DemoCustomer:
+    """A subsidiary names a parent that its account manager looks after too: nobody refers to what they can't see."""
+    if customer.parent is None:
+        return customer
+    owned = [index for index, parent in enumerate(parents) if parent.owner == customer.owner]
+    return replace(customer, parent=owned[customer.parent % len(owned)] if owned else None)
 
 
 def _customer(dice: Dice, index: int, phones: _Phones, taken: set[str]) -> DemoCustomer:
     department = dice.weighted(list(_DEPARTMENT_SHARES), list(_DEPARTMENT_SHARES.values()))
     city, district = dice.one(_REGIONS[department])
     # The first customers are companies, so that a group's parent stands before its subsidiaries.
-    organisation = index < 10 or department == "key-accounts" or dice.chance(0.62)
+    organisation = index < _PARENTS or department == "key-accounts" or dice.chance(0.62)
     owner = dice.one(having("ACCOUNT_MANAGER", department)).email
     opened = _OPENED_FROM + timedelta(days=dice.whole(0, _OPENED_DAYS), minutes=dice.whole(0, 480))
     make = _organisation if organisation else _person
@@ -115,7 +126,7 @@ def _organisation(dice: Dice, index: int, place: tuple[str, str], phones: _Phone
         "contacts": tuple(contacts),
         "date_of_birth": None,
         "attributes": attributes,
-        "parent": dice.whole(0, 9) if index >= 10 and dice.chance(0.12) else None,
+        "parent": dice.whole(0, _PARENTS - 1) if index >= _PARENTS and dice.chance(0.12) else None,
     }
 
 

@@ -11,7 +11,7 @@ from service.access.view import View
 from service.cases.calendar import Calendar
 from service.cases.history import History, NewEvent
 from service.cases.model import CASE_FORM, CASE_SHAPE, CASES, CaseState
-from service.cases.repository import CaseRepository
+from service.cases.repository import CASES_UNIQUE, CaseRepository
 from service.cases.rules import (
     REQUIRES,
     Step,
@@ -19,7 +19,9 @@ from service.cases.rules import (
     stamped,
 )
 from service.clock import now
+from service.crypto import BlindIndex
 from service.customers.service import Customers
+from service.customers.uniqueness import Uniqueness
 from service.errors import Code, Problems
 from service.identity.model import User
 from service.journal.model import Touched, Work
@@ -49,6 +51,7 @@ class CaseRecords:
         people: People,
         customers: Customers,
         calendar: Calendar,
+        blind: BlindIndex,
     ) -> None:
         self._database = database
         self.repository = CaseRepository(database)
@@ -59,7 +62,12 @@ class CaseRecords:
         self._people = people
         self._customers = customers
         self._calendar = calendar
+        self._uniqueness = Uniqueness(database, self.repository, journal, blind, noun="case", index=CASES_UNIQUE)
         customers.on_new_owner(self._hand_over)
+
+    async def reaches(self, caller: Caller, case: str) -> bool:
+        """Whether there is such a case within the caller's reach."""
+        return await self.repository.get(caller.reach, case) is not None
 
     # Reading
 
@@ -198,11 +206,12 @@ class CaseRecords:
         first: Sequence[Touched] = (),
         others: Sequence[Touched] = (),
         repeatable: bool = True,
+        unset: Sequence[str] = (),
     ) -> dict[str, Any] | None:
         """Writes a step inside a unit of work and returns the case after it; None when the guard failed.
 
         An appended step (a note, a communication, a file) does not move `version`: it disturbs nobody's edit, and
-        needs no template. `first` is what the step is about, where that is not the case: a repeat finds it.
+        needs no template. `unset` fields are removed. `first` is what the step is about, where that is not the case: a repeat finds it.
         """
         at, state = now(), CaseState(document["state"])
         reached = next_state(step, state)
@@ -216,10 +225,15 @@ class CaseRecords:
         if not appended:
             guard["version"] = document["version"]
             moved["version"] = 1
-        before = await self.repository.change(unit, caller.reach, case, guard, {"$set": written, "$inc": moved})
+        change: dict[str, Any] = {"$set": written, "$inc": moved}
+        if unset:
+            change["$unset"] = dict.fromkeys(unset, "")
+        before = await self.repository.change(unit, caller.reach, case, guard, change)
         if before is None:
             return None
         after = {**before, **written, **{name: before[name] + 1 for name in moved}}
+        for name in unset:
+            after.pop(name, None)
         if state is not reached:
             event = event.between(state, reached)
         added = await self.history.add(unit, caller, after, after["events"], event)

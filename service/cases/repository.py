@@ -7,10 +7,11 @@ from typing import Any
 
 from service.access.actor import Reach
 from service.cases.model import CASES, COUNTERS, EVENTS
-from service.customers.model import CUSTOMERS
+from service.customers.model import CUSTOMERS, DUPLICATES
 from service.storage import Database, Index, UnitOfWork
 from service.storage.paging import counting, page_query, pages_of_each
 
+CASES_UNIQUE = "cases_unique"
 INDEXES = (
     Index(CASES, (("number", 1),), "cases_number", unique=True),
     Index(CASES, (("owner", 1), ("_id", -1)), "cases_owner"),
@@ -21,6 +22,7 @@ INDEXES = (
     Index(CASES, (("category", 1), ("_id", -1)), "cases_category"),
     Index(CASES, (("raised_at", -1), ("_id", -1)), "cases_raised"),
     Index(CASES, (("updated_at", -1), ("_id", -1)), "cases_updated"),
+    Index(CASES, (("unique", 1),), CASES_UNIQUE, unique=True, partial={"unique": {"$exists": True}}),
     Index(EVENTS, (("case", 1), ("sequence", 1)), "case_events_sequence", unique=True),
 )
 INDEXED = frozenset(index.keys[0][0] for index in INDEXES if index.collection == CASES)
@@ -76,6 +78,14 @@ class CaseRepository:
         """How many cases within reach match."""
         query, hint = counting([within(reach), where], INDEXED)
         return await self._cases.count(query, hint=hint)
+
+    async def has_claim(self, token: bytes, but: str | None) -> bool:
+        """Whether some other case has claimed this unique value."""
+        return await self._cases.count({"unique": token, "_id": {"$ne": but}}, limit=1) > 0
+
+    async def note_duplicate(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """Puts a probable duplicate on the supervisor's list."""
+        await unit.collection(DUPLICATES).insert_one(document)
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """A new case."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bson import Binary
+
 from service.access.actor import Caller
 from service.access.declared import Kind, Sensitivity
 from service.access.masks import is_mask
@@ -53,6 +55,7 @@ class Cases(CaseRecords):
             raise Invalid.because(Code.NOT_FOUND, "template")
         nodes_passed = ("RAISE", "ASSIGN") if values.get("assignee") else ("RAISE",)
         stored = self._described(template, values, {}, problems, nodes=nodes_passed)
+        await self._templates.check_references(caller, template, stored["attributes"], {}, problems)
         assignee = None
         if values.get("assignee"):
             caller.require("case.assign", customer.relations, customer.id)
@@ -88,7 +91,10 @@ class Cases(CaseRecords):
         document["sealed"] = seal_sections(CASE_FORM, key, case, sections)
         event = NewEvent(EventKind.RAISED, to_state=state)
 
-        async def work(unit: UnitOfWork) -> None:
+        async def work(unit: UnitOfWork, unique: list[Binary]) -> None:
+            document.pop("unique", None)
+            if unique:
+                document["unique"] = unique
             held = await self._customers.hold(unit, caller, customer.id, "case.raise")
             if held is None:  # it was handed over meanwhile
                 raise Invalid.because(Code.NOT_FOUND, "customer")
@@ -100,7 +106,8 @@ class Cases(CaseRecords):
             touched = (Touched(case, 1, document, collection=CASES), added)
             await self._journal.append(unit, caller, Work("case.raise", touched, index=(case, customer.id)))
 
-        await self._database.transact(work)
+        claims = self._uniqueness.of_attributes(template, stored["attributes"], "case")
+        await self._uniqueness.claimed(caller, case, customer.document["department"], claims, work)
         return (await self.views(caller, [document]))[0]
 
     async def update(self, caller: Caller, case: str, version: int, values: Mapping[str, Any]) -> View | None:
@@ -120,6 +127,7 @@ class Cases(CaseRecords):
                 problems.add(Code.FIELD_NOT_EDITABLE, f"attributes.{field.key}")
         passed = tuple(node["node"] for node in document["nodes"] if node["done_at"])
         stored = self._described(template, values, former, problems, nodes=passed)
+        await self._templates.check_references(caller, template, stored["attributes"], former["attributes"], problems)
         problems.raise_if_any()
         next_state(Step.UPDATE, CaseState(document["state"]))
         if all(stored[name] == former[name] for name in _DESCRIBED):
@@ -293,21 +301,41 @@ class Cases(CaseRecords):
         next_state(step, CaseState(document["state"]))  # before anything is written
         template = await self._templates.by_id(document["template"])
         self.check_fields(document, template, step, stored["attributes"] if stored is not None else None)
+        claims, former = [], []
+        if stored is not None:
+            claims = self._uniqueness.of_attributes(template, stored["attributes"], "case")
+            former = self._uniqueness.of_attributes(template, self._sealed(document).values()["attributes"], "case")
 
-        async def work(unit: UnitOfWork) -> dict[str, Any] | None:
+        async def work(unit: UnitOfWork, unique: list[Binary]) -> dict[str, Any] | None:
             changes = dict(change or {})
             if stored is not None:
+                if unique:
+                    changes["unique"] = unique
                 openly, sections = separate(CASE_SHAPE, stored)
                 key = self._keys.current(document["customer"])
                 changes |= {**openly, "sealed": seal_sections(CASE_FORM, key, case, sections)}
+            unset = ("unique",) if stored is not None and not unique and "unique" in document else ()
             after = await self.advance(
-                unit, caller, case, step, document, template, changes, event, right=right, appended=appended
+                unit,
+                caller,
+                case,
+                step,
+                document,
+                template,
+                changes,
+                event,
+                right=right,
+                appended=appended,
+                unset=unset,
             )
             if after is not None and step is Step.ASSIGN:
                 await self._recount_reach(unit, document["customer"])
             return after
 
-        after = await self._database.transact(work)
+        held = document.get("unique", ())
+        after = await self._uniqueness.claimed(
+            caller, case, document["department"], claims, work, former=former, held=held
+        )
         if after is None:
             current = await self.repository.get(caller.reach, case)
             if current is None:

@@ -13,7 +13,7 @@ from service.access.policy import Relation
 from service.access.view import View
 from service.crypto import BlindIndex
 from service.customers.model import FORM, SHAPE
-from service.customers.repository import CustomerRepository
+from service.customers.repository import CUSTOMERS_UNIQUE, CustomerRepository
 from service.customers.rules import camel, normal_lookup
 from service.customers.uniqueness import Uniqueness
 from service.errors import Code, Refused
@@ -58,7 +58,9 @@ class CustomerRecords:
         self._repository = CustomerRepository(database)
         self._keys = keys
         self._blind = blind
-        self._uniqueness = Uniqueness(database, self._repository, blind)
+        self._uniqueness = Uniqueness(
+            database, self._repository, journal, blind, noun="customer", index=CUSTOMERS_UNIQUE
+        )
         self._journal = journal
         self._jobs = jobs
         self._templates = templates
@@ -70,6 +72,10 @@ class CustomerRecords:
         the records that it wrote, which the entry names and the index learns.
         """
         self._followers.append(follow)
+
+    async def reaches(self, caller: Caller, customer: str) -> bool:
+        """Whether there is such a customer within the caller's reach."""
+        return await self._repository.get(caller.reach, customer) is not None
 
     # Reading
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from service.access.actor import Reach
@@ -10,6 +10,7 @@ from service.customers.model import CUSTOMERS, DUPLICATES
 from service.storage import Database, Index, UnitOfWork
 from service.storage.paging import counting, page_query
 
+CUSTOMERS_UNIQUE = "customers_unique"
 INDEXES = (
     Index(CUSTOMERS, (("owner", 1), ("_id", -1)), "customers_owner"),
     Index(CUSTOMERS, (("agents", 1), ("_id", -1)), "customers_agents"),
@@ -27,7 +28,7 @@ INDEXES = (
         "customers_registration_number",
         partial={"blind.registration_number": {"$exists": True}},
     ),
-    Index(CUSTOMERS, (("unique", 1),), "customers_unique", unique=True, partial={"unique": {"$exists": True}}),
+    Index(CUSTOMERS, (("unique", 1),), CUSTOMERS_UNIQUE, unique=True, partial={"unique": {"$exists": True}}),
     Index(DUPLICATES, (("department", 1), ("_id", -1)), "duplicates_department"),
 )
 INDEXED = frozenset(index.keys[0][0] for index in INDEXES if index.collection == CUSTOMERS)
@@ -73,12 +74,9 @@ class CustomerRepository:
         query, hint = counting([within(reach), where], INDEXED)
         return await self._customers.count(query, hint=hint)
 
-    async def any_unique(self, tokens: Sequence[bytes], but: str | None) -> bool:
-        """Whether some other customer has one of these unique values."""
-        where: dict[str, Any] = {"unique": {"$in": list(tokens)}}
-        if but:
-            where["_id"] = {"$ne": but}
-        return await self._customers.count(where, limit=1) > 0
+    async def has_claim(self, token: bytes, but: str | None) -> bool:
+        """Whether some other customer has claimed this unique value."""
+        return await self._customers.count({"unique": token, "_id": {"$ne": but}}, limit=1) > 0
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """A new customer. Raises DuplicateKey for a unique value."""

@@ -81,10 +81,12 @@ def identity_number(kind: IdentityKind, value: str) -> tuple[str, bool]:
 class Reader:
     """Reads one input field after another, collecting problems; what it returns is in normal form."""
 
-    def __init__(self, problems: Problems, actor: str, at: datetime) -> None:
+    def __init__(self, problems: Problems, actor: str, at: datetime, former: Mapping[str, Any] | None = None) -> None:
+        """`former`: the record's values before an edit. A number that stays keeps what is known of it."""
         self._problems = problems
         self._actor = actor
         self._at = at
+        self._numbers = {(item["kind"], item["value"]): item for item in (former or {}).get("identity_numbers") or ()}
 
     def text(self, value: str | None, path: str, kind: Kind, *, most: int, required: bool = False) -> str | None:
         """A short text."""
@@ -152,7 +154,8 @@ class Reader:
             if not re.fullmatch(r"[0-9A-Z]{6,40}", compact):
                 self._problems.add(Code.INVALID_FORMAT, path, reason=kind.value)
             found.append(
-                {
+                self._numbers.get((kind.value, compact))
+                or {
                     "kind": kind.value,
                     "value": compact,
                     "verified": verified,

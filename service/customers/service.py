@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from bson import Binary
+
 from service.access.actor import Caller
 from service.access.declared import Level, Sensitivity
 from service.access.policy import Relation, Role
@@ -14,6 +16,7 @@ from service.crypto import DataKey
 from service.customers.model import CUSTOMERS, FORM, PREFIX, SHAPE
 from service.customers.records import CustomerRecords, relations
 from service.customers.rules import Reader, camel
+from service.customers.uniqueness import Claim
 from service.errors import Code, Invalid, Problems
 from service.journal.model import Touched, Work
 from service.keys.rules import separate
@@ -45,6 +48,7 @@ class Customers(CustomerRecords):
             {"name": None, "channels": None, "kind": None, "relation": "PROSPECT", **values}
         )
         attributes = check_attributes(template, values.get("attributes") or (), {}, problems)
+        await self._templates.check_references(caller, template, attributes, {}, problems)
         for key in missing_at(template, attributes, "CREATE"):
             problems.add(Code.REQUIRED, f"attributes.{key}")
         problems.raise_if_any()
@@ -66,12 +70,13 @@ class Customers(CustomerRecords):
             "created_by": caller.actor.id,
             "updated_at": at,
             "updated_by": caller.actor.id,
-            **self._uniqueness.claims(core, template),
+            "blind": self._uniqueness.tokens(core),
         }
         document.setdefault("contacts", [])
         document.setdefault("tags", [])
 
-        async def work(unit: UnitOfWork) -> DataKey:
+        async def work(unit: UnitOfWork, unique: list[Binary]) -> DataKey:
+            _put_claims(document, unique)
             key = await self._keys.create(unit, customer)
             document["sealed"] = seal_sections(FORM, key, customer, sections)
             await self._repository.insert(unit, document)
@@ -79,7 +84,8 @@ class Customers(CustomerRecords):
             await self._journal.append(unit, caller, Work("customer.create", (touched,), index=(customer,)))
             return key
 
-        data_key = await self._uniqueness.claimed(caller, document, core, template, customer, work)
+        claims = self._claims(core, template)
+        data_key = await self._uniqueness.claimed(caller, customer, owner.department, claims, work)
         self._keys.remember(data_key)
         return await self._view(caller, document)
 
@@ -98,20 +104,25 @@ class Customers(CustomerRecords):
         template = await self._templates.by_id(document["template"])
         newest = await self._templates.newest(TemplateOf.CUSTOMER, template.key) or template
         self._refuse_unseen(caller, standing, values, newest, problems)
-        core = Reader(problems, caller.actor.id, at).core(values)
+        core = Reader(problems, caller.actor.id, at, former).core(values)
         merged = {**former, **core}
-        merged["attributes"] = check_attributes(newest, values.get("attributes") or (), former["attributes"], problems)
+        attributes = check_attributes(newest, values.get("attributes") or (), former["attributes"], problems)
+        await self._templates.check_references(caller, newest, attributes, former["attributes"], problems)
+        merged["attributes"] = attributes
         for key in missing_at(newest, merged["attributes"], "CREATE"):
             problems.add(Code.REQUIRED, f"attributes.{key}")
         problems.raise_if_any()
+        changed = tuple(
+            sorted(name for name in (*core, "attributes") if (merged.get(name) or None) != (former.get(name) or None))
+        )
+        if not changed:
+            return await self._view(caller, document)
         stored = {name: value for name, value in merged.items() if name in _WRITTEN}
         openly, sections = separate(SHAPE, stored)
         sealed = seal_sections(FORM, self._keys.current(customer), customer, sections)
-        blinded = self._uniqueness.claims(merged, newest)
-        changed = tuple(sorted(name for name in (*core, "attributes") if merged.get(name) != former.get(name)))
         renamed = "name" in changed
 
-        async def work(unit: UnitOfWork) -> dict[str, Any] | None:
+        async def work(unit: UnitOfWork, unique: list[Binary]) -> dict[str, Any] | None:
             change: dict[str, Any] = {
                 "$set": {
                     **openly,
@@ -119,11 +130,13 @@ class Customers(CustomerRecords):
                     "sealed": sealed,
                     "updated_at": at,
                     "updated_by": caller.actor.id,
-                    **blinded,
+                    "blind": self._uniqueness.tokens(merged),
                 },
                 "$inc": {"version": 1, "search_version": 1},
             }
-            if "unique" not in blinded:
+            if unique:
+                change["$set"]["unique"] = unique
+            else:
                 change["$unset"] = {"unique": ""}
             before = await self._repository.change(unit, caller.reach, customer, version, change)
             if before is None:
@@ -137,7 +150,13 @@ class Customers(CustomerRecords):
             return after
 
         after = await self._uniqueness.claimed(
-            caller, {"department": document["department"]}, merged, newest, customer, work, claims=blinded
+            caller,
+            customer,
+            document["department"],
+            self._claims(merged, newest),
+            work,
+            former=self._claims(former, template),
+            held=document.get("unique", ()),
         )
         return await self._changed(caller, customer, after)
 
@@ -188,6 +207,11 @@ class Customers(CustomerRecords):
         raise Invalid.because(Code.CONFLICT, "version", current=current["version"])
 
     # Parts of the above
+
+    def _claims(self, values: Mapping[str, Any], template: Template) -> list[Claim]:
+        """Everything of a customer that nobody else may have too."""
+        attributes = self._uniqueness.of_attributes(template, values["attributes"], "attribute")
+        return [*self._uniqueness.of_numbers(values), *attributes]
 
     async def _template(self, template: str | None, problems: Problems) -> Template:
         found = await self._templates.newest(TemplateOf.CUSTOMER, template or "standard")
@@ -244,3 +268,10 @@ _WRITTEN = frozenset(
     ("kind", "relation", "name", "channels", "addresses", "identity_numbers", "date_of_birth", "bank_accounts",
      "contacts", "tags", "attributes")
 )  # fmt: skip
+
+
+def _put_claims(document: dict[str, Any], unique: list[Binary]) -> None:
+    """The claims of a new record: none means no field, so that the index has nothing to compare."""
+    document.pop("unique", None)
+    if unique:
+        document["unique"] = unique

@@ -1,14 +1,15 @@
-"""What no two customers may share: identity numbers and the template's unique fields.
+"""What no two records may share: identity numbers, and the template's unique fields, of customers and of cases.
 
 A claim is a blind token in the record's `unique` list, under one unique index. Uniqueness is a blind lookup: who
-has that right is told DUPLICATE; for others the value is stored without its claim, and the duplicate goes to the
-supervisor's list.
+has that right is told DUPLICATE, which is an entry of the journal (B2); for others the value is stored without its
+claim, and the duplicate goes to the supervisor's list. A record claims each value once: what it held before an edit,
+with its claim or without, is not looked up again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from bson import Binary
 
@@ -16,102 +17,134 @@ from service.access.actor import Caller
 from service.access.declared import Level, Sensitivity
 from service.clock import new_id, now
 from service.crypto import BlindIndex
-from service.customers.repository import CustomerRepository
 from service.customers.rules import blind_values
 from service.errors import Code, Invalid, Problems
+from service.journal.model import Work
+from service.journal.service import Journal
 from service.storage import Database, DuplicateKey, UnitOfWork
 from service.templates.model import Template
+from service.templates.rules import Attributes
 
 UNIQUE_FIELDS = ("id_number", "registration_number")
 ATTEMPTS = 3
 T = TypeVar("T")
 
 
+class Claim(NamedTuple):
+    """A value that no two records may share: its blind token, its field in the input, the class it is of."""
+
+    token: bytes
+    path: str
+    sensitivity: Sensitivity
+
+
+class ClaimStore(Protocol):
+    """Where the claims of one noun's records are kept."""
+
+    async def has_claim(self, token: bytes, but: str | None) -> bool:
+        """Whether some other record has claimed this."""
+        ...
+
+    async def note_duplicate(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """Puts a probable duplicate on the supervisor's list."""
+        ...
+
+
 class Uniqueness:
-    """Blind tokens of a record, and the claims among them."""
+    """The claims of one noun's records, under the unique index of that name."""
 
-    def __init__(self, database: Database, repository: CustomerRepository, blind: BlindIndex) -> None:
+    def __init__(
+        self, database: Database, store: ClaimStore, journal: Journal, blind: BlindIndex, *, noun: str, index: str
+    ) -> None:
         self._database = database
-        self._repository = repository
+        self._store = store
+        self._journal = journal
         self._blind = blind
+        self._noun = noun
+        self._index = index
 
-    def claims(self, values: Mapping[str, Any], template: Template) -> dict[str, Any]:
-        """The stored `blind` tokens, and `unique` where there is something to claim."""
-        found: dict[str, Any] = {
-            "blind": {
-                name: [Binary(self._blind.token(name, value)) for value in items]
-                for name, items in blind_values(values).items()
-            }
+    def tokens(self, values: Mapping[str, Any]) -> dict[str, list[Binary]]:
+        """A customer's `blind` tokens, by which it is found."""
+        return {
+            name: [Binary(self._blind.token(name, value)) for value in items]
+            for name, items in blind_values(values).items()
         }
-        unique = [Binary(token) for token, _, _ in self._tokens(values, template)]
-        return {**found, "unique": unique} if unique else found
 
-    def _tokens(self, values: Mapping[str, Any], template: Template) -> list[tuple[bytes, str, Sensitivity]]:
-        """Token, path and class of everything that no two customers may share."""
+    def of_numbers(self, values: Mapping[str, Any]) -> list[Claim]:
+        """What a customer's identity numbers claim."""
         found = blind_values(values)
-        tokens = [
-            (self._blind.token(f"unique/{name}", value), "identityNumbers", Sensitivity.IDENTITY)
+        return [
+            Claim(self._blind.token(f"unique/{name}", value), "identityNumbers", Sensitivity.IDENTITY)
             for name in UNIQUE_FIELDS
             for value in found.get(name, ())
         ]
+
+    def of_attributes(self, template: Template, attributes: Attributes, purpose: str) -> list[Claim]:
+        """What a record's template fields claim; `purpose` keeps nouns apart."""
+        found = []
         for field in template.fields:
-            value = values.get("attributes", {}).get(field.sensitivity, {}).get(field.key)
+            value = attributes.get(field.sensitivity, {}).get(field.key)
             if field.unique and value is not None:
-                token = self._blind.token(f"unique/attribute/{field.key}", value)
-                tokens.append((token, f"attributes.{field.key}", field.sensitivity))
-        return tokens
+                token = self._blind.token(f"unique/{purpose}/{field.key}", value)
+                found.append(Claim(token, f"attributes.{field.key}", field.sensitivity))
+        return found
 
     async def claimed(
         self,
         caller: Caller,
-        document: Mapping[str, Any],
-        values: Mapping[str, Any],
-        template: Template,
-        customer: str,
-        work: Callable[[UnitOfWork], Awaitable[T]],
+        record: str,
+        department: str,
+        claims: Sequence[Claim],
+        work: Callable[[UnitOfWork, list[Binary]], Awaitable[T]],
         *,
-        claims: dict[str, Any] | None = None,
+        former: Iterable[Claim] = (),
+        held: Iterable[bytes] = (),
     ) -> T:
-        """Runs the unit of work once nothing that the caller may know of stands against the claims (the document's
-        own, or those given). Somebody who claims the same at the same moment makes it look again.
+        """Runs the unit of work, with the tokens to be stored, once nothing that the caller may know of stands
+        against the claims. Somebody who claims the same at the same moment makes it look again.
 
-        Raises Invalid DUPLICATE.
+        `former` are the claims of the values that the record had, `held` the tokens stored with it. Raises Invalid
+        DUPLICATE.
         """
-        stated = claims if claims is not None else document
+        known, kept = {claim.token for claim in former}, {bytes(token) for token in held}
+        fresh = [claim for claim in claims if claim.token not in known]
         for _ in range(ATTEMPTS):
-            hidden = await self._hidden_duplicate(caller, stated, values, template, customer)
+            free = await self._free(caller, record, fresh)
+            hidden = len(free) < len(fresh)
+            allowed = kept & known | free
+            unique = [Binary(token) for token in dict.fromkeys(claim.token for claim in claims) if token in allowed]
 
-            async def noted(unit: UnitOfWork, hidden: bool = hidden) -> T:
-                result = await work(unit)
+            async def noted(unit: UnitOfWork, unique: list[Binary] = unique, hidden: bool = hidden) -> T:
+                result = await work(unit, unique)
                 if hidden:
-                    await self._repository.note_duplicate(
-                        unit,
-                        {"_id": new_id("dup"), "customer": customer, "department": document["department"], "at": now()},
-                    )
+                    duplicate = {"_id": new_id("dup"), self._noun: record, "department": department, "at": now()}
+                    await self._store.note_duplicate(unit, duplicate)
                 return result
 
             try:
                 return await self._database.transact(noted)
             except DuplicateKey as error:
-                if error.index != "customers_unique":
+                if error.index != self._index:
                     raise
-        raise Invalid.because(Code.DUPLICATE, "identityNumbers")
+        raise await self._told(caller, {claim.path for claim in fresh})
 
-    async def _hidden_duplicate(
-        self, caller: Caller, stated: Any, values: Mapping[str, Any], template: Template, customer: str
-    ) -> bool:
-        """Takes back the claims of which the caller may not be told. Raises Invalid for the others."""
-        hidden = False
-        problems = Problems()
-        for token, path, sensitivity in self._tokens(values, template):
-            if not await self._repository.any_unique([token], customer):
-                continue
-            if caller.policy.lowest(caller.actor.roles, sensitivity) >= Level.BLIND:
-                problems.add(Code.DUPLICATE, path)
-            else:
-                hidden = True
-                stated["unique"] = [kept for kept in stated.get("unique", ()) if bytes(kept) != token]
-        if "unique" in stated and not stated["unique"]:
-            del stated["unique"]
-        problems.raise_if_any()
-        return hidden
+    async def _free(self, caller: Caller, record: str, claims: Sequence[Claim]) -> set[bytes]:
+        """Tokens that nobody else has claimed. Raises Invalid for those of whose owner the caller may know."""
+        free, taken = set(), set()
+        for token, path, sensitivity in claims:
+            if not await self._store.has_claim(token, record):
+                free.add(token)
+            elif caller.policy.lowest(caller.actor.roles, sensitivity) >= Level.BLIND:
+                taken.add(path)
+        if taken:
+            raise await self._told(caller, taken)
+        return free
+
+    async def _told(self, caller: Caller, paths: Iterable[str]) -> Invalid:
+        """The refusal, once it is written down that the caller learned of a duplicate."""
+        problems, fields = Problems(), sorted(paths)
+        details = {"fields": fields, "outcome": "DUPLICATE"}
+        await self._journal.record(caller, Work(f"{self._noun}.lookup", repeatable=False, details=details))
+        for field in fields:
+            problems.add(Code.DUPLICATE, field)
+        return Invalid(problems.found)

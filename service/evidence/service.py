@@ -134,6 +134,10 @@ class EvidenceRoom:
         former = {"_id": evidence, **states[0]["document"]}
         return self.shelf.view(caller, former, found.view.relations)
 
+    async def reaches(self, caller: Caller, evidence: str) -> bool:
+        """Whether there is such a file of a case or customer within the caller's reach."""
+        return await self.shelf.find(caller, evidence) is not None
+
     async def load(self, caller: Caller, ids: Iterable[str]) -> dict[str, View]:
         """Several files by id, for loaders; those that the caller may not see are missing."""
         documents = await self._repository.of_ids({item for item in ids if is_id(item, PREFIX)})

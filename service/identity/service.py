@@ -208,6 +208,10 @@ class Identity(Sessions):
         document = await self.repository.user(user) if is_id(user, USER_PREFIX) else None
         return user_of(document) if document else None
 
+    async def knows(self, _: Caller, user: str) -> bool:
+        """Whether there is such a user: whoever works here may see who else does."""
+        return await self.user(user) is not None
+
     async def user_by_email(self, email: str) -> User | None:
         """One user by e-mail address, in any case."""
         address = normal_email(email)

@@ -26,7 +26,7 @@ from service.storage.grouping import GroupCommit, SharedRead
 PENDING_MOST = 1000
 # Names of the classes that a number of `Caller.reads` stands for.
 _CLASSES = [sorted(name.value for name, bit in RECORDED_BITS.items() if bits & bit) for bits in range(8)]
-_NOT_KEPT = frozenset({"blind", "_id"})
+_NOT_KEPT = frozenset({"blind", "unique", "_id"})
 
 
 class Journal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from service.access.actor import Caller
@@ -12,11 +12,13 @@ from service.journal.model import Touched, Work
 from service.journal.service import Journal
 from service.storage import Database, DuplicateKey, UnitOfWork
 from service.storage.epoch import Epoch
-from service.templates.model import PREFIX, TEMPLATES, Template, TemplateOf, template_of
+from service.templates.model import PREFIX, TEMPLATES, FieldType, Template, TemplateOf, template_of
 from service.templates.repository import TemplateRepository
-from service.templates.rules import check_template
+from service.templates.rules import Attributes, check_template
 
 STANDARD = "standard"
+Lookup = Callable[[Caller, str], Awaitable[bool]]
+"""Whether there is such a record within the caller's reach."""
 
 
 class Templates:
@@ -28,7 +30,24 @@ class Templates:
         self._journal = journal
         self._known: dict[str, Template] | None = None
         self._epoch = epoch
+        self._lookups: Mapping[str, Lookup] = {}
         epoch.on_change(self._forget)
+
+    def resolve_by(self, lookups: Mapping[str, Lookup]) -> None:
+        """How a REFERENCE is looked up, by the id's prefix; the nouns themselves stand above templates."""
+        self._lookups = lookups
+
+    async def check_references(
+        self, caller: Caller, template: Template, attributes: Attributes, former: Attributes, problems: Problems
+    ) -> None:
+        """A reference that is given anew names a record that the caller can see; one that stays is left alone."""
+        for field in template.fields:
+            value = attributes.get(field.sensitivity, {}).get(field.key)
+            if field.type is not FieldType.REFERENCE or value is None:
+                continue
+            known = former.get(field.sensitivity, {}).get(field.key)
+            if value != known and not await self._lookups[field.reference_to or ""](caller, value):
+                problems.add(Code.NOT_FOUND, f"attributes.{field.key}")
 
     def _forget(self) -> None:
         self._known = None

@@ -37,6 +37,7 @@ CUSTOMERS: list[tuple[str, dict[str, Any], str, str]] = [
     ("no boolean", attribute("on_site_service", "yes"), "WRONG_TYPE", "attributes.on_site_service"),
     ("no option", attribute("tier", "z"), "WRONG_TYPE", "attributes.tier"),
     ("a reference to another type", attribute("parent_company", new_id("cas")), "WRONG_TYPE", "attributes.parent_company"),
+    ("a reference to nothing", attribute("parent_company", new_id("cus")), "NOT_FOUND", "attributes.parent_company"),
     ("against the pattern", attribute("contract_number", "QY-1"), "INVALID_FORMAT", "attributes.contract_number"),
     ("over-long attribute", attribute("memo", "长" * 2_001), "TOO_LONG", "attributes.memo"),
     ("missing required attribute", {"attributes": []}, "REQUIRED", "attributes.industry"),

@@ -178,9 +178,10 @@ async def world(
         await database.native.create_collection(index.collection)
     keyring, epoch, journal, jobs = Keyring.create(tmp_path / "keyring.json"), *_ground(database)
     templates, keys, staff = Templates(database, epoch, journal), Keys(database, keyring, epoch), Staff()
-    customers = Customers(database, keys, BlindIndex(keyring.secret), journal, jobs, templates, staff)
+    blind = BlindIndex(keyring.secret)
+    customers = Customers(database, keys, blind, journal, jobs, templates, staff)
     calendar = Calendar(ChineseWorkdays(), "Asia/Shanghai")
-    cases = Cases(database, keys, journal, templates, staff, customers, calendar)
+    cases = Cases(database, keys, journal, templates, staff, customers, calendar, blind)
     room = EvidenceRoom(
         database,
         keys,
