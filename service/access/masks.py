@@ -1,11 +1,12 @@
 """Masks: what is shown of a value at level PARTIAL (R68). Pure, and the only place where values are masked.
 
-Every mask has at least one `*`, and a value made of a mask is refused on the way in (`is_mask`).
+Every mask has at least one `*`, and a value that is one is refused on the way in (`is_mask`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.access.declared import Kind
@@ -101,8 +102,30 @@ def mask(kind: Kind, value: Any) -> Any:
     return MASKS[kind](str(value))
 
 
-def is_mask(kind: Kind, value: str) -> bool:
-    """Whether somebody sent back what they were shown: a mask is never stored as a value."""
-    if kind is Kind.TEXT:
-        return False
-    return STAR in value and (kind is not Kind.PLAIN or value.endswith("***"))
+# What each kind's masks look like as a whole. A star inside a value is nobody's mask: `A*STAR Research` is a name.
+_MASKED: Mapping[Kind, re.Pattern[str]] = {
+    kind: re.compile(form, re.DOTALL)
+    for kind, form in {
+        Kind.PLAIN: r".?\*{3}",
+        Kind.NAME: r".?\*{1,3}",
+        Kind.PHONE: r".{3}\*{4}.{4}|\*{4}.{0,2}",
+        Kind.EMAIL: r".?\*{3}(?:@.*)?",
+        Kind.WECHAT: r".?\*{3}",
+        Kind.ID_NUMBER: r".\*{3,}.|\*{4}",
+        Kind.ADDRESS: r".{0,6}\*{3}",
+        Kind.BANK_CARD: r"\*{4} \*{4} \*{4} .{4}|\*{4}",
+        Kind.AMOUNT: r"\*{1,3}",
+        Kind.DATE_OF_BIRTH: r".{0,4}-\*{2}-\*{2}",
+    }.items()
+}
+
+
+def is_mask(kind: Kind, value: str, stored: str | None = None) -> bool:
+    """Whether somebody sent back what they were shown: a mask is never stored as a value.
+
+    That is what has the form of this kind's masks, and, of a text that is edited, the mask of what is stored.
+    """
+    if stored is not None and value != stored and value == mask(kind, stored):
+        return True
+    form = _MASKED.get(kind)
+    return form is not None and form.fullmatch(value) is not None

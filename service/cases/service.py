@@ -249,6 +249,9 @@ class Cases(CaseRecords):
             stored["product"] = (
                 text_of(values["product"], "product", problems, most=PRODUCT_MOST, required=False) or None
             )
+        for name in ("title", "description", "product"):
+            if former and name in values and is_mask(Kind.TEXT, stored[name] or "", former[name]):
+                problems.add(Code.MASKED_VALUE, name)
         if "category" in values or not former:
             stored["category"] = values.get("category")
             if not any(choice.key == stored["category"] for choice in template.categories):

@@ -98,7 +98,7 @@ class Reader:
         if len(text) > most:
             self._problems.add(Code.TOO_LONG, path, limit=most)
             return None
-        if kind is not Kind.LABEL and is_mask(kind, text):
+        if is_mask(kind, text):
             self._problems.add(Code.MASKED_VALUE, path)
             return None
         return text

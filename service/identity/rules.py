@@ -24,6 +24,8 @@ _KEY = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")
 EDITABLE = ("email", "name", "roles", "department", "locale", "state")
 REQUIRED = ("email", "name", "roles")
+# Roles that reach rows through a department, or whose files and cases are kept in one.
+_IN_DEPARTMENTS = frozenset(role.value for role in (Role.AGENT, Role.ACCOUNT_MANAGER, Role.SUPERVISOR, Role.CLERK))
 _SPEECH = {"en": "one line of text", "zh-CN": "单行文本"}
 
 
@@ -48,8 +50,15 @@ def read_new_user(values: Mapping[str, Any], problems: Problems) -> dict[str, An
     given = {name: value for name, value in values.items() if value not in (None, "", [])}
     given.pop("password", None)
     given.pop("state", None)
-    found = _read(given, problems)
-    return {"department": None, "locale": LOCALES[0], **found, "state": UserState.ACTIVE.value}
+    found = {"department": None, "locale": LOCALES[0], **_read(given, problems), "state": UserState.ACTIVE.value}
+    if lacks_department(found) and not given.get("department"):
+        problems.add(Code.REQUIRED, "department")
+    return found
+
+
+def lacks_department(user: Mapping[str, Any]) -> bool:
+    """Whether somebody whose reach or files are a department's has none."""
+    return user.get("department") is None and not _IN_DEPARTMENTS.isdisjoint(user.get("roles") or ())
 
 
 def read_changes(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:

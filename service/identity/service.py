@@ -32,6 +32,7 @@ from service.identity.rules import (
     ends_sessions,
     gives_up_administration,
     is_speech,
+    lacks_department,
     normal_email,
     read_changes,
     read_new_department,
@@ -149,6 +150,8 @@ class Identity(Sessions):
             raise _duplicate(error) from None
 
     async def _check_change(self, unit: UnitOfWork, former: dict[str, Any], changes: dict[str, Any]) -> None:
+        if not {"department", "roles"}.isdisjoint(changes) and lacks_department({**former, **changes}):
+            raise Invalid.because(Code.REQUIRED, "department")
         if "department" in changes:
             await self._require_department(unit, changes["department"])
         # Two administrators who disable each other at once both raise the epoch, so one is tried again after

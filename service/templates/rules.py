@@ -12,12 +12,12 @@ from service.access.identifiers import check_open
 from service.access.masks import is_mask
 from service.clock import is_id
 from service.errors import Code, Problems
-from service.normal import clean, half_width
+from service.normal import clean, half_width, tidy
 from service.templates.model import FieldType, Template, TemplateField, TemplateOf
 from service.templates.patterns import PatternRefused, check_pattern, matches
 
 TEXT_MOST = 2_000
-FIELDS_MOST = 200
+FIELDS_MOST, LABEL_MOST = 200, 100
 NODES = ("RAISE", "ASSIGN", "HANDLE", "FEEDBACK", "CLOSE", "REVIEW", "ARCHIVE")
 REFERENCES = ("cus", "cas", "usr", "evd")
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -36,6 +36,8 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
     fields = data.get("fields") or []
     if len(fields) > FIELDS_MOST:
         problems.add(Code.TOO_MANY, "fields", limit=FIELDS_MOST)
+    _check_label(data.get("label"), "label", problems)
+    _check_choices(data.get("categories"), "categories", problems)
     before = {field.key: field for template in published for field in template.fields}
     current = {field.key for field in max(published, key=lambda t: t.version).fields} if published else set()
     seen: set[str] = set()
@@ -57,6 +59,8 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
         if known is not None and key not in current:
             problems.add(Code.VALIDATION, f"{path}.key", reason={
                 "en": "this key was published and withdrawn; choose another", "zh-CN": "该键曾被停用,请另选"})  # fmt: skip
+        _check_label(field.get("label"), f"{path}.label", problems)
+        _check_choices(field.get("choices"), f"{path}.choices", problems)
         if field["type"] == FieldType.CHOICE.value and not field.get("choices"):
             problems.add(Code.REQUIRED, f"{path}.choices")
         if field["type"] == FieldType.REFERENCE.value and field.get("reference_to") not in REFERENCES:
@@ -74,6 +78,30 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
         for position, item in enumerate(data.get("schedule") or ()):
             if item["node"] not in NODES or not 0 <= item["hours"] <= 24 * 366:
                 problems.add(Code.VALIDATION, f"schedule.{position}", reason=", ".join(NODES))
+
+
+def _check_label(label: Mapping[str, Any] | None, path: str, problems: Problems) -> None:
+    """Something to read, in both languages."""
+    for language in ("zh", "en"):
+        text = tidy((label or {}).get(language) or "")
+        if not text or len(text) > LABEL_MOST:
+            problems.add(Code.VALIDATION, f"{path}.{language}", reason={
+                "en": f"has 1 to {LABEL_MOST} characters", "zh-CN": f"应有 1 至 {LABEL_MOST} 个字符"})  # fmt: skip
+
+
+def _check_choices(choices: Sequence[Mapping[str, Any]] | None, path: str, problems: Problems) -> None:
+    """Options or categories: keys that are stored, each once, and labels."""
+    seen: set[str] = set()
+    for position, choice in enumerate(choices or ()):
+        key = choice["key"]
+        if not key or key != tidy(key) or len(key) > LABEL_MOST:
+            problems.add(Code.VALIDATION, f"{path}.{position}.key", reason={
+                "en": f"has 1 to {LABEL_MOST} characters", "zh-CN": f"应有 1 至 {LABEL_MOST} 个字符"})  # fmt: skip
+        elif key in seen:
+            problems.add(Code.VALIDATION, f"{path}.{position}.key", reason={
+                "en": "stands there already", "zh-CN": "已存在"})  # fmt: skip
+        seen.add(key)
+        _check_label(choice.get("label"), f"{path}.{position}.label", problems)
 
 
 def canonical(field: TemplateField, value: Any, path: str, problems: Problems) -> str | None:

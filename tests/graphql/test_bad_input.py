@@ -90,6 +90,22 @@ def test_a_customers_bad_value_is_named(
     assert stores.everything() == before
 
 
+@pytest.mark.parametrize("name", ["A*STAR Research", "五*水务有限公司", "Hotel ****"])
+def test_a_name_may_have_a_star_in_it(company: Company, name: str) -> None:
+    customer = company.new_customer(name=name)
+    assert customer["name"] == name
+    changed = company.change(
+        "manager", "updateCustomer", "customer { name }", id=customer["id"], version=1, name=f"{name} 2"
+    )
+    assert changed["name"] == f"{name} 2"
+
+
+def test_the_mask_of_a_stored_text_is_not_stored_as_a_text(company: Company, customer: dict[str, Any]) -> None:
+    case = company.new_case(customer["id"], description="联系 13812341234")
+    given = {"id": case["id"], "version": case["version"], "description": "联系 138****1234"}
+    assert problems(company, "manager", "updateCase", **given) == [("MASKED_VALUE", "description")]
+
+
 def test_all_that_is_wrong_is_told_at_once(company: Company) -> None:
     found = problems(
         company, "manager", "createCustomer",

@@ -101,8 +101,45 @@ def test_a_value_is_not_taken_for_a_mask(kind: Kind, value: str) -> None:
     assert not is_mask(kind, value)
 
 
-def test_narrative_may_hold_stars() -> None:
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Kind.NAME, "A*STAR Research"),
+        (Kind.NAME, "*AB"),
+        (Kind.NAME, "五*集团"),
+        (Kind.NAME, "Star ***** Hotel"),
+        (Kind.NAME, "Hotel ***"),
+        (Kind.EMAIL, "a*b@example.com"),
+        (Kind.ADDRESS, "星湖街***号楼旁"),
+        (Kind.ADDRESS, "江苏省苏州市星湖街328号*座"),
+        (Kind.PLAIN, "2*3"),
+        (Kind.PLAIN, "memo ***"),
+        (Kind.LABEL, "***"),
+    ],
+)
+def test_a_value_with_stars_in_it_is_no_mask(kind: Kind, value: str) -> None:
+    assert not is_mask(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Kind.NAME, "张**"), (Kind.NAME, "A***"), (Kind.NAME, "*"), (Kind.NAME, "李*"), (Kind.PHONE, "138****1234"),
+        (Kind.ID_NUMBER, "1****************1"), (Kind.BANK_CARD, "**** **** **** 7890"), (Kind.AMOUNT, "***"),
+        (Kind.EMAIL, "m***@example.com"), (Kind.DATE_OF_BIRTH, "1990-**-**"), (Kind.ADDRESS, "江苏省苏州***"),
+    ],
+)  # fmt: skip
+def test_the_unmistakable_forms_are_masks_whatever_is_stored(kind: Kind, value: str) -> None:
+    assert is_mask(kind, value)
+
+
+def test_narrative_may_hold_stars_but_not_be_the_mask_of_what_is_stored() -> None:
+    stored = "型号 A*B***,联系 13812341234"
+    shown = mask(Kind.TEXT, stored)
     assert not is_mask(Kind.TEXT, "型号 A*B***")
+    assert not is_mask(Kind.TEXT, stored, stored)
+    assert not is_mask(Kind.TEXT, shown)
+    assert is_mask(Kind.TEXT, shown, stored)
 
 
 def test_free_text_keeps_what_stands_around_its_identifiers() -> None:

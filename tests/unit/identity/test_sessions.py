@@ -207,7 +207,7 @@ async def test_a_remembered_token_still_expires(world: World) -> None:
 
 async def test_unknown_wrong_and_disabled_get_the_same_answer_after_the_same_work(world: World) -> None:
     admin = await world.signed_in("admin@example.com")
-    gone = await world.user("gone@example.com", "AGENT")
+    gone = await world.user("gone@example.com", "AUDITOR")
     await world.identity.disable_user(admin, gone.id, gone.version)
     tries = [
         ("nobody@example.com", PASSWORD),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 NEW = {
     "email": "New.One@Example.com",
     "name": "新同事",
-    "roles": ["AGENT", "ACCOUNT_MANAGER"],
+    "roles": ["AUDITOR", "COMPLIANCE"],
     "locale": "en",
 }
 
@@ -54,7 +54,7 @@ async def test_an_administrator_creates_a_user_who_can_sign_in(world: World) -> 
 
     assert made.initial_password is None
     assert made.user.email == "new.one@example.com"
-    assert made.user.roles == [Role.AGENT, Role.ACCOUNT_MANAGER]
+    assert made.user.roles == [Role.COMPLIANCE, Role.AUDITOR]
     assert (made.user.locale, made.user.state, made.user.version) == ("en", UserState.ACTIVE, 1)
     tokens = await world.sign_in("new.one@example.com", "seven green kettles 12")
     assert tokens.user == await world.identity.user(made.user.id) == made.user
@@ -106,7 +106,11 @@ async def test_nobody_else_manages_users_or_departments(world: World, who: str) 
         ({"name": "\ud800"}, Code.INVALID_FORMAT, "name"),
         ({"roles": []}, Code.REQUIRED, "roles"),
         ({"roles": "ADMIN"}, Code.WRONG_TYPE, "roles"),
-        ({"roles": ["AGENT", "KING"]}, Code.WRONG_TYPE, "roles.1"),
+        ({"roles": ["AUDITOR", "KING"]}, Code.WRONG_TYPE, "roles.1"),
+        ({"roles": ["AGENT"]}, Code.REQUIRED, "department"),
+        ({"roles": ["ACCOUNT_MANAGER", "ADMIN"], "department": None}, Code.REQUIRED, "department"),
+        ({"roles": ["SUPERVISOR"]}, Code.REQUIRED, "department"),
+        ({"roles": ["CLERK"]}, Code.REQUIRED, "department"),
         ({"roles": [{"$ne": 1}]}, Code.WRONG_TYPE, "roles.0"),
         ({"department": new_id("dep")}, Code.NOT_FOUND, "department"),
         ({"department": new_id("usr")}, Code.INVALID_ID, "department"),
@@ -170,9 +174,14 @@ async def test_a_change_of_role_and_department_holds_at_the_next_request_everywh
     actor = await elsewhere.actor(token)
     assert (actor.roles, actor.department) == ({Role.SUPERVISOR, Role.CLERK}, service.id)
     assert (changed.version, changed.email) == (2, "agent@example.com")
-    cleared = await world.identity.update_user(admin, agent.id, 2, {"department": None})
+    # Whoever works in a department keeps one; who no longer does may leave it.
+    leaving = world.identity.update_user(admin, agent.id, 2, {"department": None})
+    assert await problems(leaving) == {(Code.REQUIRED, "department")}
+    cleared = await world.identity.update_user(admin, agent.id, 2, {"department": None, "roles": [Role.AUDITOR]})
     assert cleared.department is None
     assert (await elsewhere.actor(token)).department is None
+    returning = world.identity.update_user(admin, agent.id, 3, {"roles": [Role.AGENT]})
+    assert await problems(returning) == {(Code.REQUIRED, "department")}
 
 
 async def test_a_disabled_user_is_refused_at_the_next_request_everywhere(world: World) -> None:
