@@ -39,6 +39,7 @@ from infra.demo.model import (
 from service.access.policy import Role
 from service.cases.model import CaseState
 from service.cases.rules import Step, next_state
+from service.clock import new_id
 from service.customers.model import ChannelKind, CustomerKind, IdentityKind
 from service.customers.rules import Reader
 from service.errors import Problems
@@ -113,7 +114,9 @@ def test_every_department_can_do_every_step_and_every_account_is_accepted() -> N
     assert len(people()) == 20
     for person in content().people:
         problems = Problems()
-        read_new_user({"email": person.email, "name": person.name, "roles": list(person.roles)}, problems)
+        department = new_id("dep") if person.department else None
+        given = {"email": person.email, "name": person.name, "roles": list(person.roles), "department": department}
+        read_new_user(given, problems)
         problems.raise_if_any()
 
 
