@@ -41,6 +41,7 @@ async def run_worker(system: System, stopping: asyncio.Event) -> None:
             asyncio.create_task(_steadily(lambda: system.jobs.run(quick)), name="jobs"),
             asyncio.create_task(_steadily(lambda: system.jobs.run({READ: texts.read})), name="reading"),
             asyncio.create_task(_housekeeping(system), name="housekeeping"),
+            asyncio.create_task(_steadily(system.epoch.refresh), name="epoch"),  # destroyed keys are forgotten here too
         ]
         log.info("worker started")
         stop = asyncio.create_task(stopping.wait())
@@ -54,7 +55,7 @@ async def run_worker(system: System, stopping: asyncio.Event) -> None:
         log.info("worker stopped", early=stop not in done)
 
 
-async def _steadily(work: Callable[[], Awaitable[None]]) -> None:
+async def _steadily(work: Callable[[], Awaitable[object]]) -> None:
     """Begins again when a store went away under the work: nothing is lost, what was begun is still to be done."""
     while True:
         try:

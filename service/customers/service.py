@@ -12,13 +12,13 @@ from service.access.declared import Level, Sensitivity
 from service.access.policy import Relation, Role
 from service.access.view import View
 from service.clock import is_id, new_id, now
-from service.crypto import DataKey
 from service.customers.model import CUSTOMERS, FORM, PREFIX, SHAPE
 from service.customers.records import CustomerRecords, relations
 from service.customers.rules import Reader, camel
 from service.customers.uniqueness import Claim
 from service.errors import Code, Invalid, Problems
-from service.journal.model import Touched, Work
+from service.journal.model import JOURNAL, Touched, Work
+from service.keys.model import KEYS
 from service.keys.rules import separate
 from service.keys.service import seal_sections
 from service.storage import UnitOfWork
@@ -75,17 +75,17 @@ class Customers(CustomerRecords):
         document.setdefault("contacts", [])
         document.setdefault("tags", [])
 
-        async def work(unit: UnitOfWork, unique: list[Binary]) -> DataKey:
+        data_key, wrapped = self._keys.made(customer)
+        document["sealed"] = seal_sections(FORM, data_key, customer, sections)
+        touched = Touched(customer, 1, document, collection=CUSTOMERS)
+        entry = self._journal.document(caller, Work("customer.create", (touched,), index=(customer,)))
+
+        def unit(unique: list[Binary]) -> dict[str, list[dict[str, Any]]]:
             _put_claims(document, unique)
-            key = await self._keys.create(unit, customer)
-            document["sealed"] = seal_sections(FORM, key, customer, sections)
-            await self._repository.insert(unit, document)
-            touched = Touched(customer, 1, document, collection=CUSTOMERS)
-            await self._journal.append(unit, caller, Work("customer.create", (touched,), index=(customer,)))
-            return key
+            return {KEYS: [wrapped], CUSTOMERS: [document], JOURNAL: [entry]}
 
         claims = self._claims(core, template)
-        data_key = await self._uniqueness.claimed(caller, customer, owner.department, claims, work)
+        await self._uniqueness.inserted(caller, customer, owner.department, claims, unit)
         self._keys.remember(data_key)
         return await self._view(caller, document)
 
@@ -228,6 +228,9 @@ class Customers(CustomerRecords):
         if owner is None:
             problems.add(Code.REQUIRED, "owner")
             return None
+        actor = caller.actor
+        if owner == actor.id and Role.ACCOUNT_MANAGER in actor.roles and actor.department:
+            return Owner(actor.id, actor.department)  # known for this epoch
         if not is_id(owner, "usr"):
             problems.add(Code.INVALID_ID, "owner")
             return None

@@ -17,6 +17,7 @@ from service.access.actor import Caller
 from service.access.declared import Level, Sensitivity
 from service.clock import new_id, now
 from service.crypto import BlindIndex
+from service.customers.model import DUPLICATES
 from service.customers.rules import blind_values
 from service.errors import Code, Invalid, Problems
 from service.journal.model import Work
@@ -26,7 +27,7 @@ from service.templates.model import Template
 from service.templates.rules import Attributes
 
 UNIQUE_FIELDS = ("id_number", "registration_number")
-ATTEMPTS = 3
+ATTEMPTS = 4
 T = TypeVar("T")
 
 
@@ -36,6 +37,11 @@ class Claim(NamedTuple):
     token: bytes
     path: str
     sensitivity: Sensitivity
+
+
+def _allowed(claims: Sequence[Claim], tokens: set[bytes]) -> list[Binary]:
+    """What is stored: each token once, in order."""
+    return [Binary(token) for token in dict.fromkeys(claim.token for claim in claims) if token in tokens]
 
 
 class ClaimStore(Protocol):
@@ -100,33 +106,63 @@ class Uniqueness:
         former: Iterable[Claim] = (),
         held: Iterable[bytes] = (),
     ) -> T:
-        """Runs the unit of work, with the tokens to be stored, once nothing that the caller may know of stands
-        against the claims. Somebody who claims the same at the same moment makes it look again.
+        """Runs the unit of work with the tokens to be stored.
 
         `former` are the claims of the values that the record had, `held` the tokens stored with it. Raises Invalid
         DUPLICATE.
         """
         known, kept = {claim.token for claim in former}, {bytes(token) for token in held}
         fresh = [claim for claim in claims if claim.token not in known]
-        for _ in range(ATTEMPTS):
-            free = await self._free(caller, record, fresh)
-            hidden = len(free) < len(fresh)
-            allowed = kept & known | free
-            unique = [Binary(token) for token in dict.fromkeys(claim.token for claim in claims) if token in allowed]
 
-            async def noted(unit: UnitOfWork, unique: list[Binary] = unique, hidden: bool = hidden) -> T:
+        async def attempt(free: set[bytes]) -> T:
+            unique = _allowed(claims, kept & known | free)
+
+            async def noted(unit: UnitOfWork) -> T:
                 result = await work(unit, unique)
-                if hidden:
-                    duplicate = {"_id": new_id("dup"), self._noun: record, "department": department, "at": now()}
-                    await self._store.note_duplicate(unit, duplicate)
+                if len(free) < len(fresh):
+                    await self._store.note_duplicate(unit, self._duplicate(record, department))
                 return result
 
+            return await self._database.transact(noted)
+
+        return await self._until_free(caller, record, fresh, attempt)
+
+    async def inserted(
+        self,
+        caller: Caller,
+        record: str,
+        department: str,
+        claims: Sequence[Claim],
+        unit: Callable[[list[Binary]], dict[str, list[dict[str, Any]]]],
+    ) -> None:
+        """The same for a unit of work that only inserts: documents by collection, with the tokens to be stored."""
+
+        async def attempt(free: set[bytes]) -> None:
+            documents = unit(_allowed(claims, free))
+            if len(free) < len(claims):
+                documents[DUPLICATES] = [self._duplicate(record, department)]
+            await self._database.insert(documents)
+
+        await self._until_free(caller, record, claims, attempt)
+
+    def _duplicate(self, record: str, department: str) -> dict[str, Any]:
+        return {"_id": new_id("dup"), self._noun: record, "department": department, "at": now()}
+
+    async def _until_free(
+        self, caller: Caller, record: str, claims: Sequence[Claim], attempt: Callable[[set[bytes]], Awaitable[T]]
+    ) -> T:
+        """Attempts it as if nobody else had claimed any of this; where the unique index says otherwise, looks who
+        did, and attempts it without what the caller may not be told of. Raises Invalid for the others.
+        """
+        free = {claim.token for claim in claims}
+        for _ in range(ATTEMPTS):
             try:
-                return await self._database.transact(noted)
+                return await attempt(free)
             except DuplicateKey as error:
                 if error.index != self._index:
                     raise
-        raise await self._told(caller, {claim.path for claim in fresh})
+            free = await self._free(caller, record, claims)
+        raise await self._told(caller, {claim.path for claim in claims})
 
     async def _free(self, caller: Caller, record: str, claims: Sequence[Claim]) -> set[bytes]:
         """Tokens that nobody else has claimed. Raises Invalid for those of whose owner the caller may know."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from service.keys.model import KEYS
-from service.storage import Database, UnitOfWork
+from service.storage import Database
 
 
 class KeyRepository:
@@ -14,10 +14,6 @@ class KeyRepository:
 
     def __init__(self, database: Database) -> None:
         self._keys = database.collection(KEYS)
-
-    async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
-        """A new owner's first key."""
-        await unit.collection(KEYS).insert_one(document)
 
     async def of_owners(self, owners: Iterable[str]) -> list[dict[str, Any]]:
         """The key documents of these owners; a missing one was destroyed or never made."""

@@ -20,7 +20,7 @@ from service.clock import now
 from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, KeyringError, open_section, seal
 from service.keys.repository import KeyRepository
 from service.keys.rules import CURRENT_LAYOUT, RecordForm, joined, revive
-from service.storage import Database, UnitOfWork
+from service.storage import Database
 from service.storage.epoch import Epoch
 
 REMEMBERED_MOST = 10_000
@@ -44,15 +44,12 @@ class Keys:
         """
         self._former, self._known, self._broken = self._known, OrderedDict(), set()
 
-    async def create(self, unit: UnitOfWork, owner: str) -> DataKey:
-        """Makes an owner's first data key; it exists once the unit of work commits."""
+    def made(self, owner: str) -> tuple[DataKey, dict[str, Any]]:
+        """An owner's first data key and its document; the key exists once the document is committed."""
         material = os.urandom(32)
         wrapped = self._encryption.wrap(material, context=key_context(owner, 1))
-        await self._repository.insert(
-            unit,
-            {"_id": owner, "versions": [{"version": 1, "wrapped": Binary(wrapped), "created_at": now()}]},
-        )
-        return DataKey(owner, 1, material)
+        document = {"_id": owner, "versions": [{"version": 1, "wrapped": Binary(wrapped), "created_at": now()}]}
+        return DataKey(owner, 1, material), document
 
     async def load(self, owners: Iterable[str]) -> None:
         """Makes the keys of these owners ready for opening.

@@ -1,16 +1,7 @@
 """Where bytes are kept: documents (MongoDB) and objects (S3). No rules live here."""
 
-from service.storage.mongo import (
-    Collection,
-    Database,
-    DatabaseTrouble,
-    DuplicateKey,
-    Index,
-    StoreUnreachable,
-    UnitOfWork,
-    deadline,
-    open_database,
-)
+from service.storage.collection import Collection, DuplicateKey, Index
+from service.storage.mongo import Database, DatabaseTrouble, StoreUnreachable, UnitOfWork, deadline, open_database
 from service.storage.objects import ObjectStore, ObjectTrouble, Retention, StoredObject, UnsafeBucket, open_objects
 
 __all__ = [

@@ -6,6 +6,7 @@ import pytest
 
 from service.crypto import Keyring
 from service.keys import service
+from service.keys.model import KEYS
 from service.keys.service import Keys
 from service.storage import Database
 from service.storage.epoch import Epoch
@@ -19,7 +20,7 @@ def keyring(tmp_path) -> Keyring:
 async def given_owners(database: Database, keyring: Keyring, *owners: str) -> Keys:
     keys = Keys(database, keyring, Epoch(database))
     for owner in owners:
-        await database.transact(lambda unit, owner=owner: keys.create(unit, owner))
+        await database.insert({KEYS: [keys.made(owner)[1]]})
     return keys
 
 
@@ -49,7 +50,7 @@ async def test_a_new_epoch_forgets_a_destroyed_key_but_lets_a_request_under_way_
     epoch = Epoch(database)
     keys = Keys(database, keyring, epoch)
     await epoch.refresh()
-    await database.transact(lambda unit: keys.create(unit, "first"))
+    await database.insert({KEYS: [keys.made("first")[1]]})
     await keys.load(["first"])
 
     async def destroy(unit):
