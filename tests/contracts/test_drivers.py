@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from service.storage import Database, DuplicateKey, Index, UnitOfWork
-from service.storage.mongo import ATTEMPTS, Collection
+from service.storage import Collection, Database, DuplicateKey, Index, UnitOfWork
+from service.storage.mongo import ATTEMPTS
 
 INDEXES = (
     Index("things", (("number", 1),), "things_number", unique=True, partial={"number": {"$exists": True}}),

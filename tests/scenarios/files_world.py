@@ -39,9 +39,8 @@ from service.journal.service import Journal
 from service.keys.model import KEYS
 from service.keys.service import Keys
 from service.policies.service import seed_data
-from service.storage import Database, open_database, open_objects
+from service.storage import Database, Index, open_database, open_objects
 from service.storage.epoch import EPOCHS, Epoch
-from service.storage.mongo import Index
 from service.storage.objects import S3Objects
 from service.templates.repository import INDEXES as TEMPLATE_INDEXES
 from service.templates.service import Templates
