@@ -1,4 +1,4 @@
-"""`anjuan`: up, serve, worker, init, seed, reindex, doctor, user, sdl. What `make` calls."""
+"""`anjuan`: up, serve, worker, init, seed, reindex, doctor, department, user, sdl. What `make` calls."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ cli = typer.Typer(
 )
 users = typer.Typer(help="Accounts, from the command line.", no_args_is_help=True)
 cli.add_typer(users, name="user")
+departments = typer.Typer(help="Departments, from the command line.", no_args_is_help=True)
+cli.add_typer(departments, name="department")
 T = TypeVar("T")
 # Of `anjuan up` alone: the command line of what it starts names the data directory, so that leftovers are known.
 DataDir = Annotated[Path | None, typer.Option("--data-dir", hidden=True)]
@@ -127,13 +129,17 @@ def worker(data_dir: DataDir = None) -> None:
 
 @cli.command()
 def init() -> None:
-    """Makes what is missing: keyring, indexes, bucket, policy. May be repeated."""
-    from service.app import make_keyring  # noqa: PLC0415
+    """Makes what is missing: keyring, indexes, bucket, policy, standard templates. May be repeated."""
+    from service.app import System, make_keyring  # noqa: PLC0415
+
+    async def prepare(system: System) -> None:
+        await system.prepare()
+        await system.templates.seed(await system.policies.current())
 
     settings = settings_of_running()
     if asyncio.run(make_keyring(settings)):
         typer.echo(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
-    _with_system(settings, lambda system: system.prepare(), verified=False)
+    _with_system(settings, prepare, verified=False)
     typer.echo("Ready.")
 
 
@@ -142,10 +148,11 @@ def seed(
     scale: Annotated[float, typer.Option(help="How much: 1 is 200 customers and 600 cases.")] = 1.0,
 ) -> None:
     """Loads demo data through the services; does nothing where there are customers already."""
+    from infra.accounts import ACCOUNTS  # noqa: PLC0415
     from infra.demo.seeding import seed_demo  # noqa: PLC0415
 
     settings = settings_of_running()
-    accounts = settings.data_dir / "demo.json"
+    accounts = settings.data_dir / ACCOUNTS
     _with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo, accounts_file=accounts))
 
 
@@ -202,6 +209,23 @@ def sdl(check: Annotated[bool, typer.Option(help="Compare with the committed fil
         typer.echo("schema/schema.graphql is not the schema's. Remedy: anjuan sdl", err=True)
         raise typer.Exit(1)
     typer.echo("SDL: as committed.")
+
+
+@departments.command("create")
+def create_department(
+    key: str,
+    zh: Annotated[str, typer.Option("--zh", metavar="NAME", help="Its name in Chinese.")],
+    en: Annotated[str, typer.Option("--en", metavar="NAME", help="Its name in English.")],
+) -> None:
+    """Makes a department and tells its id and key. The key (a-z, 0-9, -) is what `user create` names it by."""
+    from service.app import System  # noqa: PLC0415
+
+    async def make(system: System) -> None:
+        await system.epoch.refresh()
+        made = await system.identity.seed_department({"key": key, "name": {"zh-CN": zh, "en": en}})
+        typer.echo(f"{made.id} {made.key}")
+
+    _with_system(settings_of_running(), make)
 
 
 @users.command("create")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
 from typing import Any
 
-from service.access.actor import Caller
+from service.access.actor import SYSTEM, Caller
+from service.access.policy import Policy
 from service.clock import new_id, now
 from service.errors import Code, Invalid, Problems
 from service.journal.model import Touched, Work
@@ -79,12 +82,24 @@ class Templates:
                 newest[template.key] = template
         return [newest[key] for key in sorted(newest)]
 
+    async def seed(self, policy: Policy) -> None:
+        """Publishes the standard templates where there is none of their kind, as the system: without them no
+        customer could be made and no case raised. Administrators publish their own versions on top.
+        """
+        known = {template.of for template in await self._repository.every()}
+        for data in seed_data():
+            if TemplateOf(data["of"]) not in known:
+                await self._publish(Caller(SYSTEM, policy), data)
+
     async def publish(self, caller: Caller, values: Mapping[str, Any]) -> Template:
         """Publishes a new version. `values` has `of`, `key`, `label`, `fields`, `categories`, `schedule`.
 
         Raises NotPermitted, Invalid.
         """
         caller.require("template.publish")
+        return await self._publish(caller, values)
+
+    async def _publish(self, caller: Caller, values: Mapping[str, Any]) -> Template:
         published = [t for t in await self._repository.every() if (t.of.value, t.key) == (values["of"], values["key"])]
         problems = Problems()
         check_template(values, published, problems)
@@ -106,3 +121,9 @@ class Templates:
             raise Invalid.because(Code.CONFLICT, "key", current=version) from None
         self._forget()
         return template_of(document)
+
+
+def seed_data() -> list[dict[str, Any]]:
+    """The templates that a new system starts with."""
+    data: list[dict[str, Any]] = json.loads((files("service.templates") / "seed.json").read_text("utf-8"))
+    return data
