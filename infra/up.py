@@ -7,17 +7,18 @@ import json
 import signal
 import ssl
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from rich.console import Console
 
+from infra.accounts import ACCOUNTS, renew_address
 from infra.local import PROGRAMS, Endpoints, LocalServers, LocalServersError, Ports, ServerFailed
 from infra.local.process import ServerProcess
 from infra.running import RUNNING, write_running
@@ -30,7 +31,7 @@ from service.storage import ObjectTrouble, StoreUnreachable
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0
-DEMO = "demo.json"
+T = TypeVar("T")
 console = Console(highlight=False)
 
 
@@ -43,16 +44,45 @@ class Stopped(Exception):
     """Somebody asked to stop."""
 
 
+class _Stopping:
+    """Ctrl-C and SIGTERM: raises Stopped, wherever the program is; but work of the event loop is cancelled first, so
+    that it closes what it has open.
+    """
+
+    def __init__(self) -> None:
+        self._cancel: Callable[[], object] | None = None
+
+    def on_signal(self, _: int, __: FrameType | None) -> None:
+        """The signals' handler."""
+        if self._cancel is None:
+            raise Stopped
+        self._cancel()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` returns. Raises Stopped once it was cancelled."""
+
+        async def cancellable() -> T:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None  # noqa: S101 - this is one
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            try:
+                return await work
+            finally:
+                self._cancel = lambda: None  # it is ending already
+
+        try:
+            return asyncio.run(cancellable())
+        except asyncio.CancelledError:
+            raise Stopped from None
+        finally:
+            self._cancel = None
+
+
 def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
     """Starts, waits, stops; returns the exit code. Trouble is a sentence with its remedy."""
-    stopping = threading.Event()
-
-    def on_signal(_: int, __: FrameType | None) -> None:
-        stopping.set()
-        raise Stopped
-
+    stopping = _Stopping()
     for sign in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sign, on_signal)
+        signal.signal(sign, stopping.on_signal)
     own_mongo, own_objects = settings.mongo_url is None, settings.s3_endpoint is None
     data_dir = settings.data_dir.absolute()
     children = [ServerProcess(PROGRAMS[name], name, data_dir) for name in ("worker", "serve")]
@@ -68,11 +98,11 @@ def run_everything(settings: Settings, *, demo: bool, scale: float) -> int:
             api_port=settings.port,
         )
         complete = _completed(settings, servers.start())
-        _prepare(complete, demo=demo, scale=scale)
+        stopping.run(_prepare(complete, demo=demo, scale=scale, alone=own_mongo))
         for child, name in zip(children, ("worker", "serve"), strict=True):
             _launch(child, name, complete)
         _wait_until_ready(complete, children)
-        _tell(complete)
+        _tell(complete, stopping)
         _watch(servers, children)
     except Stopped:
         pass
@@ -109,21 +139,30 @@ def _completed(settings: Settings, endpoints: Endpoints) -> Settings:
     return settings.model_copy(update=values)
 
 
-def _prepare(settings: Settings, *, demo: bool, scale: float) -> None:
-    async def prepare() -> None:
-        if await make_keyring(settings):
-            say(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
-        system = open_system(settings)
-        try:
-            await system.prepare()
-            if demo:
-                from infra.demo.seeding import seed_demo  # noqa: PLC0415 - heavy, and only needed here
+async def _prepare(settings: Settings, *, demo: bool, scale: float, alone: bool) -> None:
+    """Keyring, stores, demo data, standard templates. `alone`: the database is the embedded one of this start."""
+    from infra.demo.unfinished import remove_unfinished  # noqa: PLC0415 - the demo is heavy, and only needed here
 
-                await seed_demo(system, scale=scale, report=say, accounts_file=settings.data_dir / DEMO)
-        finally:
-            await system.close()
+    if await make_keyring(settings):
+        say(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
 
-    asyncio.run(prepare())
+    async def prepare(system: System) -> bool:
+        await system.prepare()
+        return alone and await remove_unfinished(system)
+
+    if await _on_system(settings, prepare):
+        say("Took away demo data whose loading was cut short at an earlier start")
+
+    async def fill(system: System) -> None:
+        await system.prepare()
+        if demo:
+            from infra.demo.seeding import seed_demo  # noqa: PLC0415
+
+            accounts = settings.data_dir / ACCOUNTS
+            await seed_demo(system, scale=scale, report=say, accounts_file=accounts, alone=alone)
+        await system.templates.seed(await system.policies.current())
+
+    await _on_system(settings, fill)
 
 
 def _launch(process: ServerProcess, name: str, settings: Settings) -> None:
@@ -180,27 +219,24 @@ def _require_alive(children: Sequence[ServerProcess]) -> None:
             raise ServerFailed(child.part[0].upper() + child.part[1:], f"ended with code {code}:\n{lines}\n", child.log)
 
 
-def _tell(settings: Settings) -> None:
+def _tell(settings: Settings, stopping: _Stopping) -> None:
+    accounts = renew_address(settings.data_dir / ACCOUNTS, settings.url)
     console.print()
     console.print(f"Anjuan answers at {settings.url}/graphql", style="bold green")
-    try:
-        demo = json.loads((settings.data_dir / DEMO).read_text("utf-8"))
-    except FileNotFoundError:
-        demo = {"accounts": []}
-    for account in demo["accounts"]:
+    for account in accounts:
         console.print(f"  {account['role']:<16} {account['email']:<32} {account['password']}")
-    if demo["accounts"]:
-        console.print(f"  (also in {settings.data_dir / DEMO})")
-    waiting = asyncio.run(_on_system(settings, lambda system: system.jobs.waiting(READ)))
+    if accounts:
+        console.print(f"  (also in {settings.data_dir / ACCOUNTS})")
+    waiting = stopping.run(_on_system(settings, lambda system: system.jobs.waiting(READ)))
     if waiting:
         console.print(f"{waiting} scans are still being read in the background; the tour's is read first.")
     console.print("Ctrl-C stops everything.")
 
 
-async def _on_system(settings: Settings, ask: Callable[[System], object]) -> object:
+async def _on_system(settings: Settings, ask: Callable[[System], Awaitable[T]]) -> T:
     system = open_system(settings)
     try:
-        return await ask(system)  # type: ignore[misc]
+        return await ask(system)
     finally:
         await system.close()
 

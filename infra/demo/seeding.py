@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from infra.accounts import write_accounts
 from infra.demo.content import SEED, Content, make_content
 from infra.demo.drawing import Drawn, drawing
 from infra.demo.model import (
@@ -36,16 +35,16 @@ from infra.demo.model import (
     Step,
 )
 from infra.demo.scans import TOUR_SCAN, Scan
+from infra.demo.unfinished import MARKER, MARKERS
 from service.access.actor import SYSTEM, Actor, Caller
 from service.access.policy import Policy, Role
 from service.access.view import View
 from service.app import System
 from service.cases.model import Direction, EventKind
 from service.clock import SetClock, clock_set, new_id
-from service.identity.model import Department
+from service.identity.model import USERS, Department
 from service.storage import DuplicateKey
 
-MARKERS, MARKER = "meta", "demo"
 CUSTOMERS_AT_ONCE = 8
 """Whose cases are told at the same time; one customer's are told one after another, so no two steps collide."""
 EVERY = 50
@@ -82,12 +81,13 @@ class SeedReport:
 
 
 async def seed_demo(
-    system: System, *, scale: float = 1.0, report: Report, accounts_file: Path | None = None
+    system: System, *, scale: float = 1.0, report: Report, accounts_file: Path | None = None, alone: bool = False
 ) -> SeedReport:
     """Loads the demo data into an empty system; where there are customers it does nothing, and says so.
 
     `report` gets a sentence per stage. `accounts_file` (mode 0600) gets {"url", "accounts": [{"role", "email",
-    "password"}]}. Raises LookupError when the system was never prepared (`anjuan init`).
+    "password"}]}. `alone`: nobody else can write here before this returns, so a load that was cut short may be taken
+    away (`infra.demo.unfinished`). Raises LookupError when the system was never prepared (`anjuan init`).
     """
     await system.epoch.refresh()
     policy = await system.policies.current()
@@ -99,8 +99,9 @@ async def seed_demo(
     if marker is not None or await system.customers.count(Caller(SYSTEM, policy), {}):
         report("There are customers already: no demo data is loaded.")
         return SeedReport("PRESENT")
+    alone = alone and not await system.identity.departments() and not await system.database.collection(USERS).count({})
     try:
-        await markers.insert_one({"_id": MARKER, "state": "LOADING", "seed": SEED, "scale": scale})
+        await markers.insert_one({"_id": MARKER, "state": "LOADING", "seed": SEED, "scale": scale, "alone": alone})
     except DuplicateKey:
         report("Another process is loading the demo data.")
         return SeedReport("PRESENT")
@@ -109,24 +110,20 @@ async def seed_demo(
         f"Loading demo data: {len(content.people)} people, {len(content.customers)} customers, "
         f"{len(content.case_lives)} cases, {len(content.scans)} scans."
     )
-    async with drawing(SEED, scale, (scan.key for scan in content.scans)) as drawn:
-        accounts = await _Seeding(system, content, drawn, report).run()
+    try:
+        async with drawing(SEED, scale, (scan.key for scan in content.scans)) as drawn:
+            accounts = await _Seeding(system, content, drawn, report).run()
+    except asyncio.CancelledError:
+        remedy = "the next `make up` begins it anew" if alone else "remedy: `make reset`, then `make up`"
+        report(f"The demo data was cut short; {remedy}.")
+        raise
     if accounts_file is not None:
-        _write_accounts(accounts_file, system.settings.url, accounts)
+        shown = [{"role": a.role, "email": a.email, "password": a.password} for a in accounts]
+        write_accounts(accounts_file, system.settings.url, shown)
     await markers.update_one({"_id": MARKER}, {"$set": {"state": "DONE"}})
     report("The demo data is loaded.")
     lives, scans = len(content.case_lives), len(content.scans)
     return SeedReport("LOADED", accounts, len(content.customers), lives, scans)
-
-
-def _write_accounts(path: Path, url: str, accounts: Sequence[Account]) -> None:
-    """Whole or not at all, and for the owner's eyes from the first byte on."""
-    shown = [{"role": a.role, "email": a.email, "password": a.password} for a in accounts]
-    half = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"url": url, "accounts": shown}, file, ensure_ascii=False, indent=2)
-        file.write("\n")
-    half.replace(path)
 
 
 def _seed_of(*parts: object) -> int:
