@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
+from strawberry import argument
 
-from schema.connections import conditions, connection, page_size
+from schema.connections import PageAfter, PageFirst, conditions, connection, page_size
 from schema.context import context_of
 from schema.node import Node, connection_types
 from schema.records import record_type
@@ -19,7 +20,7 @@ class AuditEntry:
     """An entry."""
 
 
-AuditEntryConnection = connection_types(AuditEntry, "AuditEntry")
+AuditEntryConnection = connection_types(AuditEntry, "AuditEntry", counted=False)
 
 
 @strawberry.input(description="Which entries; conditions are joined by and.")
@@ -36,9 +37,9 @@ class AuditEntryFilter:
 async def audit_entries(
     root: Any,
     info: strawberry.Info,
-    filter: AuditEntryFilter | None = None,
-    first: int = 20,
-    after: str | None = None,
+    filter: Annotated[AuditEntryFilter | None, argument(description="Which entries.")] = None,
+    first: PageFirst = 20,
+    after: PageAfter = None,
 ) -> AuditEntryConnection:
     """Entries, newest first (AUDITOR, COMPLIANCE)."""
     context = context_of(info)

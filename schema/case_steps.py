@@ -22,9 +22,9 @@ _ID = strawberry.field(description="The case.")
 _VERSION = strawberry.field(description="The version that was read; a stale one is CONFLICT.")
 
 
-@strawberry.enum(description="What can be recorded in a case's history.")
+@enum_type
 class CaseStepKind(Enum):
-    """Steps of `recordCaseStep`."""
+    """What can be recorded in a case's history."""
 
     MEASURE = EventKind.MEASURE.value
     COMMUNICATION = EventKind.COMMUNICATION.value
@@ -32,9 +32,9 @@ class CaseStepKind(Enum):
     INTERNAL_NOTE = EventKind.INTERNAL_NOTE.value
 
 
-@strawberry.enum(description="A reviewer's decision.")
+@enum_type
 class ReviewDecision(Enum):
-    """Approve, or return to be handled again."""
+    """A reviewer's decision."""
 
     APPROVE = "APPROVE"
     RETURN = "RETURN"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry import argument
 
 from schema.binding import batched, relation
-from schema.connections import Connection, conditions, connection, page_size
+from schema.connections import Connection, PageAfter, PageFirst, conditions, connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields_field
-from schema.node import Node, connection_types, require_id
+from schema.node import Node, RecordId, connection_types, require_id
 from schema.people import Department, User
 from schema.records import enum_type, record_type
 from schema.templates import Attribute, attributes_of
@@ -75,7 +77,11 @@ class Case:
     @strawberry.field(description="Its history in the layers that this actor may see, oldest first (R31, R36).")
     @batched
     async def events(
-        root: list[Any], info: strawberry.Info, first: int = 20, after: str | None = None, newest_first: bool = False
+        root: list[Any],
+        info: strawberry.Info,
+        first: PageFirst = 20,
+        after: PageAfter = None,
+        newest_first: Annotated[bool, argument(description="Whether the newest comes first.")] = False,
     ) -> CaseEventConnection:
         context, size = context_of(info), page_size(first)
         caller, history = context.signed_in, context.parts.cases.history
@@ -100,13 +106,14 @@ class Case:
                 first=size,
                 after=after,
                 position=lambda event: event.document["sequence"],
+                total=partial(history.count, case),
             )
             for case in root
         ]
 
     @strawberry.field(description="Its scans and files, newest first; withdrawn ones are hidden.")
     async def evidence(
-        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
         from schema.evidence import evidence_page  # noqa: PLC0415 - evidence stands above cases
 
@@ -131,9 +138,9 @@ class CaseFilter:
     raised_to: datetime | None = strawberry.field(default=None, description="Raised before then.")
 
 
-@strawberry.enum(description="Orders of cases.")
+@enum_type
 class CaseOrder(Enum):
-    """By open fields only."""
+    """Orders of cases, by open fields only."""
 
     RAISED_AT_DESC = "-_id"
     RAISED_AT_ASC = "_id"
@@ -192,7 +199,7 @@ async def cases_of(context: Context, customers: list[str], *, first: int, after:
     return [_cases_connection(context, {"customer": one}, order, pages.get(one, []), size, after) for one in customers]
 
 
-async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:
+async def case(root: Any, info: strawberry.Info, id: RecordId) -> Case | None:
     """One case, or null."""
     context = context_of(info)
     caller = context.signed_in
@@ -202,10 +209,10 @@ async def case(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | No
 async def cases(
     root: Any,
     info: strawberry.Info,
-    filter: CaseFilter | None = None,
-    order_by: CaseOrder = CaseOrder.RAISED_AT_DESC,
-    first: int = 20,
-    after: str | None = None,
+    filter: Annotated[CaseFilter | None, argument(description="Which cases.")] = None,
+    order_by: Annotated[CaseOrder, argument(description="In which order.")] = CaseOrder.RAISED_AT_DESC,
+    first: PageFirst = 20,
+    after: PageAfter = None,
 ) -> CaseConnection:
     """Cases within reach."""
     return await cases_page(context_of(info), where_of(filter), first=first, after=after, order=order_by)

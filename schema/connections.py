@@ -6,7 +6,7 @@ Cursors and `totalCount` are made only when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
@@ -15,6 +15,11 @@ from schema.context import Context
 from service.errors import Code, Refused
 
 DEFAULT_FIRST, MOST_FIRST = 20, 200
+PageFirst = Annotated[int, strawberry.argument(description="How many items at most, 1 to 200.")]
+PageAfter = Annotated[
+    str | None,
+    strawberry.argument(description="Cursor of the last item seen; it lives for a day. The first page without."),
+]
 
 
 @strawberry.type(description="Where a page stands in its list.")
@@ -160,7 +165,9 @@ def connection(
     )
 
 
-async def total_of(source: Connection) -> int | None:
-    """The count behind `totalCount`, taken only now."""
+async def total_of(source: Connection) -> int:
+    """The count behind `totalCount`, taken only now. Raises LookupError where the list is not `counted`."""
     total = source.total
+    if total is None:
+        raise LookupError("totalCount")
     return await total() if callable(total) else total

@@ -7,13 +7,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
+from strawberry import argument
 from strawberry.utils.str_converters import to_camel_case
 
 from schema.binding import batched, plain, relation
-from schema.connections import conditions, connection, page_size
+from schema.connections import PageAfter, PageFirst, conditions, connection, page_size
 from schema.context import context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present
-from schema.node import Node, connection_types, require_id
+from schema.node import Node, RecordId, connection_types, require_id
 from schema.people import Department, User
 from schema.records import ValueKind, Visibility, enum_type, record_type
 from schema.templates import Attribute, AttributeInput, attributes_of
@@ -69,9 +70,7 @@ class CustomerActionEnum(str, Enum):
     WITHDRAW_EVIDENCE = "WITHDRAW_EVIDENCE"
 
 
-CustomerAction = strawberry.enum(
-    CustomerActionEnum, name="CustomerAction", description="What a person can do with a customer."
-)
+CustomerAction = enum_type(CustomerActionEnum, "CustomerAction")
 _RIGHTS = {
     CustomerActionEnum.UPDATE: "customer.update",
     CustomerActionEnum.ASSIGN: "customer.assign",
@@ -91,7 +90,7 @@ class CustomerRevision:
     customer: "Customer" = strawberry.field(description="The file as it was.")  # noqa: UP037
 
 
-CustomerRevisionConnection = connection_types(CustomerRevision, "CustomerRevision")
+CustomerRevisionConnection = connection_types(CustomerRevision, "CustomerRevision", counted=False)
 
 
 @record_type(CustomerModel, leave_out=("department",), interfaces=(Node,))
@@ -116,7 +115,7 @@ class Customer:
     @strawberry.field(description="Its cases that this actor may see, newest first.")
     @batched
     async def cases(
-        root: list[Any], info: strawberry.Info, first: int = 20, after: str | None = None
+        root: list[Any], info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> Annotated["CaseConnection", strawberry.lazy("schema.cases")]:  # noqa: UP037
         from schema.cases import cases_of  # noqa: PLC0415 - cases stand above customers
 
@@ -124,7 +123,7 @@ class Customer:
 
     @strawberry.field(description="Files that belong to the customer rather than to a case (R11).")
     async def evidence(
-        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
         from schema.evidence import evidence_page  # noqa: PLC0415
 
@@ -132,7 +131,7 @@ class Customer:
 
     @strawberry.field(description="Earlier states, newest first, through today's masks.")
     async def revisions(
-        root: Any, info: strawberry.Info, first: int = 20, after: str | None = None
+        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> CustomerRevisionConnection:
         context = context_of(info)
         size, question = page_size(first), ["revisions", root.id]
@@ -170,9 +169,9 @@ class CustomerFilter:
     registration_number: str | None = strawberry.field(default=None, description="The whole registration number.")
 
 
-@strawberry.enum(description="Orders of customers.")
+@enum_type
 class CustomerOrder(Enum):
-    """By open fields only."""
+    """Orders of customers, by open fields only."""
 
     CREATED_AT_DESC = "-_id"
     CREATED_AT_ASC = "_id"
@@ -296,7 +295,7 @@ class CustomerPayload:
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
-async def customer(root: Any, info: strawberry.Info, id: strawberry.ID) -> Customer | None:
+async def customer(root: Any, info: strawberry.Info, id: RecordId) -> Customer | None:
     """One customer, or null."""
     context = context_of(info)
     caller = context.signed_in
@@ -306,11 +305,13 @@ async def customer(root: Any, info: strawberry.Info, id: strawberry.ID) -> Custo
 async def customers(
     root: Any,
     info: strawberry.Info,
-    query: str | None = None,
-    filter: CustomerFilter | None = None,
-    order_by: CustomerOrder | None = None,
-    first: int = 20,
-    after: str | None = None,
+    query: Annotated[str | None, argument(description="Part of a name; blank is none.")] = None,
+    filter: Annotated[CustomerFilter | None, argument(description="Which customers.")] = None,
+    order_by: Annotated[
+        CustomerOrder | None, argument(description="Newest first when left out; not together with `query`.")
+    ] = None,
+    first: PageFirst = 20,
+    after: PageAfter = None,
 ) -> CustomerConnection:
     """Customers within reach: all, those that match, or by part of their name (`query`, best first)."""
     context = context_of(info)

@@ -12,7 +12,7 @@ from schema.connections import connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields, masked_fields_field
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload
-from schema.node import Node, connection_types, require_id
+from schema.node import Node, RecordId, connection_types, require_id
 from schema.records import enum_type, record_type
 from service.access.declared import Level
 from service.access.view import View
@@ -92,7 +92,10 @@ async def evidence_page(context: Context, parent: View, kind: str, *, first: int
     rooms = context.parts.evidence
     listed = rooms.of_case if kind == "case" else rooms.of_customer
     found = await listed(context.signed_in, parent, after=last, limit=size + 1)
-    return connection(context, question, found, first=size, after=after, position=lambda view: view.id)
+    return connection(
+        context, question, found, first=size, after=after, position=lambda view: view.id,
+        total=lambda: rooms.count_of(kind, parent),
+    )  # fmt: skip
 
 
 @strawberry.input(description="Where the paper original lies (R50).")
@@ -138,7 +141,7 @@ class EvidencePayload:
     user_errors: list[UserError] = strawberry.field(description="What was wrong.")
 
 
-async def evidence(root: Any, info: strawberry.Info, id: strawberry.ID) -> Evidence | None:
+async def evidence(root: Any, info: strawberry.Info, id: RecordId) -> Evidence | None:
     """One file, or null."""
     context = context_of(info)
     caller = context.signed_in

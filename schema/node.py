@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
 
@@ -18,6 +18,9 @@ class Node:
     id: strawberry.ID = strawberry.field(description="The id: a type prefix and 26 characters.")
 
 
+RecordId = Annotated[strawberry.ID, strawberry.argument(description="Its id: a type prefix and 26 characters.")]
+
+
 def require_id(value: str, prefix: str, field: str = "id") -> str:
     """The id, if it is one of this type. Raises Invalid INVALID_ID."""
     if not is_id(value, prefix):
@@ -25,10 +28,12 @@ def require_id(value: str, prefix: str, field: str = "id") -> str:
     return value
 
 
-def connection_types(node: Any, name: str) -> Any:
-    """`<Name>Connection` for a node type, with its edge type."""
+def connection_types(node: Any, name: str, *, counted: bool = True) -> Any:
+    """`<Name>Connection` for a node type, with its edge type; `counted`: whether it has `totalCount`, because counting
+    is cheap.
+    """
 
-    def total_count(root: Any, info: strawberry.Info) -> int | None:
+    def total_count(root: Any, info: strawberry.Info) -> int:
         from schema.connections import total_of  # noqa: PLC0415 - keeps the pair below readable
 
         return total_of(root)
@@ -45,6 +50,9 @@ def connection_types(node: Any, name: str) -> Any:
         ),
         description=f"A {name} in a list.",
     )
+    total = strawberry.field(
+        resolver=total_count, description="How many there are in all; counted only when asked for."
+    )
     return strawberry.type(
         type(
             f"{name}Connection",
@@ -54,9 +62,7 @@ def connection_types(node: Any, name: str) -> Any:
                 "edges": strawberry.field(description="The page's items with their cursors."),
                 "nodes": strawberry.field(description="The page's items."),
                 "page_info": strawberry.field(description="Where the page stands."),
-                "total_count": strawberry.field(
-                    resolver=total_count, description="How many there are in all; counted only when asked for."
-                ),
+                **({"total_count": total} if counted else {}),
             },
         ),
         description=f"A page of {name}s.",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
+from strawberry import argument
 
 from schema.binding import relation
-from schema.connections import conditions, connection, page_size
+from schema.connections import PageAfter, PageFirst, conditions, connection, page_size
 from schema.context import Context, context_of
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
 from schema.node import Node, connection_types, require_id
@@ -174,21 +175,23 @@ async def viewer(root: Any, info: strawberry.Info) -> User | None:
 async def users(
     root: Any,
     info: strawberry.Info,
-    query: str | None = None,
-    department: strawberry.ID | None = None,
-    role: RoleType | None = None,
-    first: int = 20,
-    after: str | None = None,
+    query: Annotated[str | None, argument(description="Part of a name or e-mail address; blank is none.")] = None,
+    department: Annotated[strawberry.ID | None, argument(description="Of this department.")] = None,
+    role: Annotated[RoleType | None, argument(description="With this role.")] = None,
+    first: PageFirst = 20,
+    after: PageAfter = None,
 ) -> UserConnection:
     """Active users, to choose an owner from."""
     context = context_of(info)
     conditions({"department": department})
     size, question = page_size(first), ["users", query, department, role.value if role else None]
     last = context.parts.cursors.read(context.signed_in, question, after)
-    found = await context.parts.identity.users(
-        context.signed_in, query=query, department=department, role=role, first=size + 1, after_id=last
-    )
-    return connection(context, question, found, first=size, after=after, position=lambda user: user.id)
+    identity, asked = context.parts.identity, {"query": query, "department": department, "role": role}
+    found = await identity.users(context.signed_in, **asked, first=size + 1, after_id=last)
+    return connection(
+        context, question, found, first=size, after=after, position=lambda user: user.id,
+        total=lambda: identity.count_users(context.signed_in, **asked),
+    )  # fmt: skip
 
 
 async def departments(root: Any, info: strawberry.Info) -> list[Department]:

@@ -17,11 +17,28 @@ import strawberry
 from strawberry.schema_directive import Location
 
 from schema.binding import Guard
+from schema.described import VALUES
 from service.access.declared import Declared, Kind, Level, Sensitivity, shape_of
 
-SensitivityClass = strawberry.enum(Sensitivity, name="Sensitivity", description="Classes of stored values.")
-Visibility = strawberry.enum(Level, name="Visibility", description="How much of a class an actor may see.")
-ValueKind = strawberry.enum(Kind, name="ValueKind", description="What a value is, which decides its mask.")
+_enums: dict[type[Enum], Any] = {}
+
+
+def enum_type(enum: type[Enum], name: str | None = None, description: str | None = None) -> Any:
+    """The GraphQL enum of a domain enum, described by its docstring's first line, its values by `described`. Also a
+    decorator.
+    """
+    if enum not in _enums:
+        text = description or (enum.__doc__ or enum.__name__).strip().split("\n")[0]
+        made: Any = strawberry.enum(enum, name=name, description=text)
+        for value in made.__strawberry_definition__.values:
+            value.description = VALUES.get(name or enum.__name__, {}).get(value.name)
+        _enums[enum] = made
+    return _enums[enum]
+
+
+SensitivityClass = enum_type(Sensitivity, "Sensitivity", "Classes of stored values.")
+Visibility = enum_type(Level, "Visibility", "How much of a class an actor may see.")
+ValueKind = enum_type(Kind, "ValueKind", "What a value is, which decides its mask.")
 
 
 @strawberry.schema_directive(
@@ -38,14 +55,6 @@ class SensitivityDirective:
 
 T = TypeVar("T", bound=type)
 _known: dict[type, Any] = {}
-_enums: dict[type[Enum], Any] = {Sensitivity: SensitivityClass, Level: Visibility, Kind: ValueKind}
-
-
-def enum_type(enum: type[Enum]) -> Any:
-    """The GraphQL enum of a domain enum; every value is described by its class's docstring at least."""
-    if enum not in _enums:
-        _enums[enum] = strawberry.enum(enum, description=(enum.__doc__ or enum.__name__).strip().split("\n")[0])
-    return _enums[enum]
 
 
 def _translated(hint: Any) -> Any:

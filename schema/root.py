@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import strawberry
 from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import has_object_definition
 
 from schema import audit, case_steps, people, subscriptions, templates
 from schema import cases as case_types
@@ -15,16 +16,22 @@ from schema import evidence as evidence_types
 from schema import search as search_types
 from schema.binding import bind
 from schema.context import context_of
-from schema.node import Node
+from schema.node import Node, RecordId
 from schema.records import SensitivityDirective
 
 
 def _field(resolver: Any) -> Any:
-    """A root field described by its resolver's docstring."""
-    return strawberry.field(resolver=resolver, description=" ".join((resolver.__doc__ or "").split()))
+    """A root field described by its resolver's docstring, its `input` by the input's type."""
+    field = strawberry.field(resolver=resolver, description=" ".join((resolver.__doc__ or "").split()))
+    for argument in field.base_resolver.arguments if field.base_resolver else ():
+        if argument.python_name == "input":
+            hint = get_type_hints(resolver)["input"]
+            kind = next(option for option in (*get_args(hint), hint) if has_object_definition(option))
+            argument.description = kind.__strawberry_definition__.description
+    return field
 
 
-async def node(root: Any, info: strawberry.Info, id: strawberry.ID) -> Node | None:
+async def node(root: Any, info: strawberry.Info, id: RecordId) -> Node | None:
     """Whatever has this id, if this actor may see it; null otherwise, the same as absent."""
     context = context_of(info)
     caller, parts = context.signed_in, context.parts

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import strawberry
+from strawberry import argument
 
 from schema.cases import Case, CaseStateEnum
-from schema.connections import PageInfo, conditions, connection, page_size
+from schema.connections import PageAfter, PageFirst, PageInfo, conditions, connection, page_size
 from schema.context import context_of
+from schema.records import enum_type
 from search.port import RAISED_AT, RELEVANCE, UPDATED_AT, After, Sort
 
 
@@ -102,9 +104,9 @@ class CaseSearchFilter:
     raised_to: datetime | None = strawberry.field(default=None, description="Raised before then.")
 
 
-@strawberry.enum(description="Orders of found cases.")
+@enum_type
 class CaseSearchOrder(Enum):
-    """By relevance or an open field."""
+    """Orders of found cases: by relevance or an open field."""
 
     RELEVANCE = RELEVANCE
     RAISED_AT_DESC = f"-{RAISED_AT}"
@@ -128,11 +130,11 @@ _TERMS = {
 async def search_cases(
     root: Any,
     info: strawberry.Info,
-    query: str = "",
-    filter: CaseSearchFilter | None = None,
-    order_by: CaseSearchOrder = CaseSearchOrder.RELEVANCE,
-    first: int = 20,
-    after: str | None = None,
+    query: Annotated[str, argument(description="Words and phrases; blank finds all that the conditions find.")] = "",
+    filter: Annotated[CaseSearchFilter | None, argument(description="Which cases.")] = None,
+    order_by: Annotated[CaseSearchOrder, argument(description="In which order.")] = CaseSearchOrder.RELEVANCE,
+    first: PageFirst = 20,
+    after: PageAfter = None,
 ) -> CaseSearchConnection:
     """Finds cases by words in their texts and scans, and by conditions (R55). Words are joined by and; a phrase
     stands in quotes.

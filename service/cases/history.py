@@ -88,8 +88,9 @@ class History:
         self, caller: Caller, case: View, *, after: int | None, descending: bool, limit: int
     ) -> list[View]:
         """A page of the history in the layers that the caller may see (R36)."""
-        layers = [layer.value for layer in Layer if _open(case, layer)]
-        documents = await self._repository.events(case.id, layers, after=after, descending=descending, limit=limit)
+        documents = await self._repository.events(
+            case.id, _layers(case), after=after, descending=descending, limit=limit
+        )
         await self._keys.load([case.document["customer"]])
         return [self._view(caller, document, case.relations) for document in documents]
 
@@ -99,7 +100,7 @@ class History:
         """The first page of the history of each of some cases, in one question for all that are seen alike."""
         alike: dict[tuple[str, ...], list[str]] = {}
         for case in cases:
-            alike.setdefault(tuple(layer.value for layer in Layer if _open(case, layer)), []).append(case.id)
+            alike.setdefault(tuple(_layers(case)), []).append(case.id)
         await self._keys.load({case.document["customer"] for case in cases})
         documents: dict[str, list[dict[str, Any]]] = {}
         for layers, ids in alike.items():
@@ -109,6 +110,10 @@ class History:
             case.id: [self._view(caller, document, case.relations) for document in documents.get(case.id, ())]
             for case in cases
         }
+
+    async def count(self, case: View) -> int:
+        """How many events there are in the layers that the case's caller may see."""
+        return await self._repository.count_events(case.id, _layers(case))
 
     async def one(self, caller: Caller, document: Mapping[str, Any], case: View) -> View | None:
         """One event, if its layer may be seen."""
@@ -129,6 +134,10 @@ class History:
         for document in await self._repository.events_of(cases):
             found.setdefault(document["case"], []).append(self._sealed(document))
         return found
+
+
+def _layers(case: View) -> list[str]:
+    return [layer.value for layer in Layer if _open(case, layer)]
 
 
 def _open(case: View, layer: Layer) -> bool:

@@ -136,6 +136,10 @@ class CaseRepository:
         )
         return {found["_id"]: found["page"] for found in await self._customers.aggregate(pipeline)}
 
+    async def count_events(self, case: str, layers: Sequence[str]) -> int:
+        """How many steps the history has in these layers."""
+        return await self._events.count({"case": case, "layer": {"$in": list(layers)}})
+
     async def event(self, event: str) -> dict[str, Any] | None:
         """One event."""
         return await self._events.find_one({"_id": event})

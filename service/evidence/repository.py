@@ -41,14 +41,14 @@ class EvidenceRepository:
         self, field: str, parent: str, *, after: str | None, limit: int, withdrawn: bool
     ) -> list[dict[str, Any]]:
         """A page of a case's or (`field` "customer") of a customer's own evidence, newest first."""
-        where: dict[str, Any] = {field: parent}
-        if field == "customer":
-            where["case"] = None
+        where = _of_parent(field, parent, withdrawn)
         if after is not None:
             where["_id"] = {"$lt": after}
-        if not withdrawn:
-            where["withdrawn_at"] = None
         return await self._evidence.find(where, sort=[("_id", -1)], limit=limit)
+
+    async def count_of_parent(self, field: str, parent: str, *, withdrawn: bool) -> int:
+        """How many there are in all."""
+        return await self._evidence.count(_of_parent(field, parent, withdrawn))
 
     async def of_cases(self, cases: Iterable[str], *, withdrawn: bool) -> list[dict[str, Any]]:
         """All evidence of some cases, oldest first."""
@@ -154,3 +154,12 @@ class EvidenceRepository:
         await stored.delete_many({"evidence": evidence})
         if pages:
             await stored.insert_many(pages)
+
+
+def _of_parent(field: str, parent: str, withdrawn: bool) -> dict[str, Any]:
+    where: dict[str, Any] = {field: parent}
+    if field == "customer":
+        where["case"] = None
+    if not withdrawn:
+        where["withdrawn_at"] = None
+    return where

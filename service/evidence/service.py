@@ -161,6 +161,10 @@ class EvidenceRoom:
         """A page of a customer's own evidence (that of its cases is the cases'), newest first."""
         return await self._of_parent(caller, "customer", customer, after, limit, include_withdrawn)
 
+    async def count_of(self, field: str, parent: View) -> int:
+        """How many files (not withdrawn) a case or a customer (`field`) has, of itself."""
+        return await self._repository.count_of_parent(field, parent.id, withdrawn=False)
+
     async def _of_parent(
         self, caller: Caller, field: str, parent: View, after: str | None, limit: int, withdrawn: bool
     ) -> list[View]:

@@ -62,17 +62,14 @@ class IdentityRepository:
         after_id: str | None,
     ) -> list[dict[str, Any]]:
         """Active users in the order of their ids; `query` is looked for in name and e-mail."""
-        where: dict[str, Any] = {"state": UserState.ACTIVE.value}
-        if department:
-            where["department"] = department
-        if role:
-            where["roles"] = role.value
-        if query:
-            pattern = {"$regex": re.escape(query), "$options": "i"}
-            where["$or"] = [{"name": pattern}, {"email": pattern}]
+        where = _active(query, department, role)
         if after_id:
             where["_id"] = {"$gt": after_id}
         return await self._users.find(where, sort=[("_id", 1)], limit=first)
+
+    async def count_active_users(self, *, query: str | None, department: str | None, role: Role | None) -> int:
+        """How many there are in all."""
+        return await self._users.count(_active(query, department, role))
 
     async def insert_user(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """Raises DuplicateKey."""
@@ -182,3 +179,15 @@ class IdentityRepository:
         """Removes a counter as it was read; False when it changed or was taken meanwhile."""
         where = {"_id": counter["_id"], "count": counter["count"]}
         return await unit.collection(FAILURES).delete_many(where) == 1
+
+
+def _active(query: str | None, department: str | None, role: Role | None) -> dict[str, Any]:
+    where: dict[str, Any] = {"state": UserState.ACTIVE.value}
+    if department:
+        where["department"] = department
+    if role:
+        where["roles"] = role.value
+    if query:
+        pattern = {"$regex": re.escape(query), "$options": "i"}
+        where["$or"] = [{"name": pattern}, {"email": pattern}]
+    return where

@@ -186,25 +186,33 @@ class Identity(Sessions):
         """Active users to choose an owner from, in the order of their ids, at most `first`: of the caller's
         own department (step user.list), or of all (user.list_all). Raises NotPermitted; Invalid TOO_LONG.
         """
+        where = self._listable(caller, query, department, role)
+        if where is None:
+            return []
+        found = await self.repository.active_users(**where, first=max(1, min(first, PAGE_MOST + 1)), after_id=after_id)
+        return [user_of(document) for document in found]
+
+    async def count_users(
+        self, caller: Caller, *, query: str | None = None, department: str | None = None, role: Role | None = None
+    ) -> int:
+        """How many there are in all of what `users` lists. Raises the same."""
+        where = self._listable(caller, query, department, role)
+        return await self.repository.count_active_users(**where) if where is not None else 0
+
+    def _listable(
+        self, caller: Caller, query: str | None, department: str | None, role: Role | None
+    ) -> dict[str, Any] | None:
+        """What the caller may list of what they ask; None can match nobody."""
         if not caller.may(LIST_ALL):
             caller.require(LIST)
             own = caller.actor.department
             if own is None or department not in (None, own):
-                return []
+                return None
             department = own
         words = (query or "").strip()
         if len(words) > QUERY_LONGEST:
             raise Invalid.because(Code.TOO_LONG, "query", limit=QUERY_LONGEST)
-        if not is_speech(words):
-            return []
-        found = await self.repository.active_users(
-            query=words or None,
-            department=department,
-            role=role,
-            first=max(1, min(first, PAGE_MOST + 1)),
-            after_id=after_id,
-        )
-        return [user_of(document) for document in found]
+        return {"query": words or None, "department": department, "role": role} if is_speech(words) else None
 
     async def user(self, user: str) -> User | None:
         """One user by id, whatever their state."""

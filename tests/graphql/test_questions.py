@@ -11,7 +11,7 @@ import pytest
 from service.clock import first_id, now
 from service.journal.repository import entries_query
 from tests.fixtures.company import Company
-from tests.graphql.conftest import FIND, Stores, new_phone, stored_file
+from tests.graphql.conftest import FIND, Stores, as_seen, new_phone, stored_file
 
 
 def _refusal(company: Company, person: str, document: str, **variables: Any) -> tuple[str, str | None]:
@@ -98,6 +98,43 @@ def test_files_come_newest_first_page_by_page(company: Company) -> None:
         second = company.data("manager", document, i=parent[name], a=after)[name]["evidence"]
         assert [node["id"] for node in (*first["nodes"], *second["nodes"])] == made[::-1]
         assert (first["pageInfo"]["hasNextPage"], second["pageInfo"]["hasNextPage"]) == (True, False)
+
+
+# Totals
+
+
+def test_totals_count_what_the_list_holds(company: Company) -> None:
+    case = company.new_case(company.new_customer()["id"])["id"]
+    for _ in range(3):
+        stored_file(company, case, by="manager")
+    for kind in ("INTERNAL_NOTE", "INTERNAL_NOTE"):
+        company.change("manager", "recordCaseStep", "case { id }", id=case, kind=kind, text="电话")
+    withdrawn = stored_file(company, case, by="manager")["id"]
+    version = as_seen(company, "clerk", "evidence", withdrawn, "version")["version"]
+    company.change("clerk", "withdrawEvidence", "evidence { id }", id=withdrawn, version=version, reason="放错了")
+    page = "(first: 1) { totalCount nodes { id } pageInfo { hasNextPage } }"
+    whole = "events(first: 200) { nodes { id } } evidence(first: 200) { nodes { id } }"
+    for person in ("manager", "clerk"):  # who sees fewer layers counts fewer events
+        first = as_seen(company, person, "case", case, f"events{page} evidence{page}")
+        every = as_seen(company, person, "case", case, whole)
+        for name in ("events", "evidence"):
+            assert first[name]["totalCount"] == len(every[name]["nodes"]) > 1
+            assert (len(first[name]["nodes"]), first[name]["pageInfo"]["hasNextPage"]) == (1, True)
+    customer = company.new_customer()["id"]
+    stored_file(company, customer=customer)
+    found = as_seen(company, "manager", "customer", customer, "evidence { totalCount } cases { totalCount }")
+    assert found == {"evidence": {"totalCount": 1}, "cases": {"totalCount": 0}}
+
+
+def test_users_are_counted_within_what_may_be_listed(company: Company) -> None:
+    document = "query($q: String, $d: ID) { users(query: $q, department: $d, first: 200) { totalCount nodes { id } } }"
+    south = company.departments["south"]
+    for person in ("agent", "supervisor", "admin"):
+        for asked in ({}, {"q": "example.com"}, {"q": "马"}, {"d": south}, {"d": south, "q": "马"}):
+            found = company.data(person, document, **asked)["users"]
+            assert found["totalCount"] == len(found["nodes"])
+    assert company.data("agent", document, d=south)["users"]["totalCount"] == 0
+    assert company.data("admin", document, d=south)["users"]["totalCount"] > 0
 
 
 # The journal

@@ -27,6 +27,7 @@ from graphql import (
 from strawberry.utils.str_converters import to_camel_case
 
 import service
+from schema.described import VALUES
 from schema.records import _known, record_type
 from schema.root import SDL, core
 from service.access.declared import FieldShape, Kind, Open, Sensitivity, UndeclaredField, shape_of
@@ -147,10 +148,37 @@ def test_every_type_and_field_is_described() -> None:
     assert silent == []
 
 
-def test_no_enum_is_empty() -> None:
-    enums = [kind for kind in core.type_map.values() if isinstance(kind, GraphQLEnumType)]
+def test_every_argument_is_described() -> None:
+    arguments = {
+        f"{kind.name}.{name}({argument})": definition
+        for kind in core.type_map.values()
+        if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__")
+        for name, field in kind.fields.items()
+        for argument, definition in field.args.items()
+    }
+    assert arguments
+    assert [name for name, definition in arguments.items() if not definition.description] == []
+
+
+def test_every_value_of_an_enum_is_described_and_nothing_else_is() -> None:
+    enums = {
+        kind.name: kind
+        for kind in core.type_map.values()
+        if isinstance(kind, GraphQLEnumType) and not kind.name.startswith("__")
+    }
     assert enums
-    assert all(kind.values for kind in enums)
+    assert all(kind.values for kind in enums.values())
+    silent = [f"{k.name}.{name}" for k in enums.values() for name, value in k.values.items() if not value.description]
+    assert silent == []
+    assert {name: set(texts) for name, texts in VALUES.items()} == {
+        name: set(kind.values) for name, kind in enums.items()
+    }
+
+
+def test_what_is_not_counted_has_no_total() -> None:
+    connections = [name for name in core.type_map if name.endswith("Connection")]
+    uncounted = {name for name in connections if "totalCount" not in core.type_map[name].fields}  # type: ignore[attr-defined]
+    assert uncounted == {"AuditEntryConnection", "CustomerRevisionConnection"}
 
 
 def _stored_models() -> list[type]:
