@@ -67,7 +67,7 @@ class Stores:
 
     def _wait_for_worker(self) -> None:
         deadline = time.monotonic() + 60
-        while self.find("evidence", {"text_state": "WAITING"}, limit=1):
+        while self.find("evidence", {"text_state": "WAITING", "withdrawn_at": None}, limit=1):
             assert time.monotonic() < deadline, "the worker did not read a text"
             time.sleep(0.1)
 
