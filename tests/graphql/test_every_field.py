@@ -5,13 +5,9 @@ The questions are made from the schema, so a field that is added is asked for wi
 
 from __future__ import annotations
 
-from typing import Any
-
-import httpx
 import pytest
 from graphql import GraphQLNamedType, GraphQLObjectType, get_named_type, is_leaf_type, is_required_argument
 
-from infra.demo import make_content
 from schema.root import core
 from tests.fixtures.company import ROLES, Company
 
@@ -32,41 +28,6 @@ def selection(kind: GraphQLNamedType, depth: int = DEEP, above: tuple[str, ...] 
         elif depth and inner.name not in (*above, kind.name):
             found.append(f"{name} {selection(inner, depth - 1, (*above, kind.name))}")
     return "{ " + " ".join(found) + " }"
-
-
-@pytest.fixture(scope="module")
-def ids(company: Company, world: dict[str, Any]) -> dict[str, str]:
-    """One record of each type, each with a past and with everything in it."""
-    customer, case = world["customer"], world["case"]
-    company.change(
-        "manager", "updateCustomer", "customer { id }", id=customer["id"], version=customer["version"], tags=["重点"]
-    )
-    scan = next(scan for scan in make_content().scans if scan.media_type == "application/pdf")
-    body = scan.draw()
-    evidence = company.change(
-        "clerk", "createEvidence", "evidence { id uploadUrl }",
-        case=case["id"], kind="CONTRACT", fileName="全部字段.pdf", mediaType=scan.media_type, size=len(body),
-        paper={"room": "A-102", "cabinet": "3", "box": "17", "barcode": "QY-0001"},
-    )  # fmt: skip
-    headers = {**company.headers("clerk"), "content-type": scan.media_type}
-    assert httpx.put(evidence["uploadUrl"], content=body, headers=headers, timeout=60).status_code == 204
-    read = "query($i: ID!) { evidence(id: $i) { textState } }"
-    company.eventually(
-        lambda: company.data("agent", read, i=evidence["id"])["evidence"]["textState"] == "READ", seconds=120
-    )
-    event = company.data("agent", "query($i: ID!) { case(id: $i) { events { nodes { id } } } }", i=case["id"])
-    entry = company.data("auditor", "{ auditEntries(first: 1) { nodes { id } } }")["auditEntries"]["nodes"][0]
-    template = company.data("admin", "{ customerTemplates { id } }")["customerTemplates"][0]
-    return {
-        "Customer": customer["id"],
-        "Case": case["id"],
-        "CaseEvent": event["case"]["events"]["nodes"][0]["id"],
-        "Evidence": evidence["id"],
-        "User": company.users["agent"],
-        "Department": company.departments["east"],
-        "Template": template["id"],
-        "AuditEntry": entry["id"],
-    }
 
 
 def test_every_node_type_is_asked_for() -> None:

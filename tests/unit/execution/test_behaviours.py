@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from graphql import GraphQLSchema, Undefined, build_schema
 
+from schema.execution.operations import SETTINGS_MOST
+from tests.fixtures.paths import operations_of, read
 from tests.unit.execution.conftest import agree
 
 AB = "type Query { a: String b: String deep: Query deeper: [Query!] }"
@@ -42,9 +44,25 @@ async def test_what_is_skipped_or_not_included_is_left_out(form: str, skip: bool
 
 
 async def test_one_operation_is_compiled_for_each_setting_of_its_conditions() -> None:
-    text = "query ($s: Boolean = true) { a @skip(if: $s) b @include(if: $s) }"
-    assert (await agree(AB, text, ROOT))["data"] == {"b": "B"}
-    assert (await agree(AB, text, ROOT, s=False))["data"] == {"a": "A"}
+    schema = build_schema(AB)
+    operation = read(operations_of(schema), "query ($s: Boolean = true) { a @skip(if: $s) b @include(if: $s) }")
+    for _ in range(2):
+        assert (await operation.run(None, {}, ROOT)).data == {"b": "B"}
+        assert (await operation.run(None, {"s": False}, ROOT)).data == {"a": "A"}
+        assert (await operation.run(None, {"s": True}, ROOT)).data == {"b": "B"}
+        assert (await operation.run(None, {"s": None}, ROOT)).errors is not None
+
+
+async def test_settings_without_end_are_not_compiled_without_end() -> None:
+    names = [f"s{n}" for n in range(6)]
+    declared = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"k{name}: a @include(if: ${name})" for name in names)
+    operation = read(operations_of(build_schema(AB)), f"query ({declared}) {{ {fields} }}")
+    for setting in range(2 ** len(names)):
+        given = {name: bool(setting >> bit & 1) for bit, name in enumerate(names)}
+        answer = await operation.run(None, given, ROOT)
+        assert answer.data == {f"k{name}": "A" for name in names if given[name]}
+    assert len(operation._writers) == SETTINGS_MOST
 
 
 async def test_everything_may_be_skipped() -> None:

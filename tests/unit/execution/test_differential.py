@@ -15,7 +15,6 @@ resolvers that wait side by side. So the bytes are compared in two ways:
 
 from __future__ import annotations
 
-import gc
 import zlib
 from collections.abc import Callable, Iterator
 from random import Random
@@ -27,7 +26,7 @@ from graphql import ExecutionResult, GraphQLSchema, OperationType, get_named_typ
 from schema.execution import Operation
 from tests.fixtures.nasty import CALM, SDL, Told, nasty_schema
 from tests.fixtures.operations import MISSING, Drawn, Habits, draw
-from tests.fixtures.paths import by_core, counts, operations_of, read, served
+from tests.fixtures.paths import by_core, counts, few_objects, operations_of, read, served
 
 pytestmark = pytest.mark.filterwarnings(
     # Items of lists that are awaitables: the compiled functions leave them, and graphql-core asks for others.
@@ -62,12 +61,9 @@ def schema() -> GraphQLSchema:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_objects() -> Iterator[None]:
-    """Syntax trees are many objects; the collector need not look at all the others each time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+def collector() -> Iterator[None]:
+    with few_objects():
+        yield
 
 
 def uneven(seed: int) -> Callable[[str], int]:
@@ -81,14 +77,19 @@ class Pair:
     def __init__(self, schema: GraphQLSchema, drawn: Drawn, seed: int, *, validated: bool) -> None:
         self.schema = schema
         self.drawn = drawn
+        self.given = drawn.variables
         self.seed = seed
         self.operation: Operation = read(operations_of(schema, validated=validated), drawn.text, drawn.name)
 
     async def by_core(self, told: Told) -> ExecutionResult:
-        return await by_core(self.schema, self.operation, told, self.drawn.variables)
+        return await by_core(self.schema, self.operation, told, self.given)
 
     async def ours(self, told: Told) -> ExecutionResult:
-        return await self.operation.run(told, self.drawn.variables)
+        return await self.operation.run(told, self.given)
+
+    def turn_conditions(self) -> None:
+        """What was skipped is included, and the other way round."""
+        self.given = {name: not value if isinstance(value, bool) else value for name, value in self.given.items()}
 
     async def agree_at_once(self) -> ExecutionResult:
         """Nothing takes a turn: everything is equal."""
@@ -99,7 +100,8 @@ class Pair:
         return expected
 
     async def agree_unevenly(self) -> None:
-        """Each resolver takes its own time."""
+        """Each resolver takes its own time; the conditions are turned, for the same operation."""
+        self.turn_conditions()
         pace = uneven(self.seed)
         theirs, ours = Told(pace), Told(pace)
         expected, found = await self.by_core(theirs), await self.ours(ours)
@@ -110,7 +112,7 @@ class Pair:
         assert served(found) == served(expected), self
 
     def __repr__(self) -> str:
-        return f"seed {self.seed}, {self.drawn.name}, {self.drawn.variables}:\n{self.drawn.text}"
+        return f"seed {self.seed}, {self.drawn.name}, {self.given}:\n{self.drawn.text}"
 
 
 def pairs(schema: GraphQLSchema, block: int, kind: OperationType, habits: Habits) -> list[Pair]:

@@ -245,7 +245,9 @@ async def test_what_an_earlier_mutation_gave_is_not_asked_again_after_a_later_on
 ECHO = """
 scalar Even
 enum Colour { RED GREEN }
-input In { a: String b: [String] c: String! d: Even e: Colour = RED inner: In list: [Int!] = [1] }
+input In { a: String b: [String] c: String! d: Even e: Colour = RED inner: Inner list: [Int!] = [1] }
+input Inner { c: String! d: Even = 8 a: String list: [Inner2!] } input Inner2 { c: String! }
+input Endless { c: String inner: Endless list: [Endless!] }
 input One @oneOf { a: Int b: String }
 type Query {
   int(v: Int): String intDefault(v: Int = 5): String must(v: Int!): String mustDefault(v: Int! = 5): String
@@ -253,6 +255,7 @@ type Query {
   matrix(v: [[Int!]]): String in(v: In): String ins(v: [In!]): String one(v: One): String colour(v: Colour): String
   even(v: Even): String text(v: String): String id(v: ID): String float(v: Float): String flag(v: Boolean): String
   inDefault(v: In = {c: "default", list: [2]}): String
+  endless(v: Endless): String
 }
 """
 
@@ -273,7 +276,7 @@ def echo() -> Any:
 
 
 ANY = (None, 0, 1, 2**31, -3, 1.0, 1.5, True, "", "7", "RED", "PINK", [], [1], [None], [1, None, 2], ["x"], [[1], [2, None]], [[]], {},
-       {"c": "c"}, {"c": None}, {"c": "c", "b": "b", "inner": {"c": "i", "d": 2}}, {"c": "c", "inner": {}}, {"c": "c", "d": 3},
+       {"c": "c"}, {"c": None}, {"c": "c", "b": "b", "inner": {"c": "i", "d": 2}}, {"c": "c", "inner": {}}, {"c": "c", "inner": {"c": "i", "list": {"c": "j"}}}, {"c": "c", "inner": {"c": "i", "list": [{}]}}, {"c": "c", "d": 3},
        {"c": "c", "e": "PINK"}, {"c": "c", "x": 1}, {"a": 1}, {"b": "b"}, {"a": 1, "b": "b"}, {"a": None}, [{"c": "1"}, {"c": "2"}],
        {"c": "c", "list": 3}, {"c": "c", "list": [None]}, {"c": "c", "b": [None, "x"]})  # fmt: skip
 
@@ -301,7 +304,7 @@ async def test_a_variable_is_coerced_or_refused_as_by_graphql_core(name: str) ->
         "{ int(v: null) intDefault(v: null) inDefault(v: null) list(v: null) }",
         '{ list(v: 1) matrix(v: 1) in(v: {c: "c", b: "b"}) ins(v: {c: "c"}) id(v: 5) float(v: 5) }',
         "query ($v: Int) { int(v: $v) intDefault(v: $v) mustDefault(v: $v) list(v: [1, $v]) matrix(v: [[1], null]) }",
-        'query ($v: String) { in(v: {c: "c", a: $v, b: [$v, "b"], inner: {c: "i", a: $v}}) text(v: $v) }',
+        'query ($v: String) { in(v: {c: "c", a: $v, b: [$v, "b"], inner: {c: "i", a: $v, list: {c: "j"}}}) text(v: $v) }',
         'query ($v: Int = 4) { intDefault(v: $v) mustDefault(v: $v) listMust(v: [$v]) in(v: {c: "c", list: [$v]}) }',
         'query ($v: In = {c: "own", list: []}) { in(v: $v) ins(v: [$v]) inDefault(v: $v) }',
         "query ($v: Colour = GREEN) { colour(v: $v) x: colour(v: RED) }",
@@ -319,6 +322,6 @@ async def test_arguments_are_coerced_as_by_graphql_core(text: str, given: dict[s
 async def test_input_that_is_nested_too_deeply_is_refused_as_by_graphql_core(levels: int) -> None:
     value: dict[str, Any] = {"c": "c"}
     for _ in range(levels):
-        value = {"c": "c", "inner": value}
-    answer = await agree(echo(), "query ($v: In) { in(v: $v) }", by=..., v=value)
+        value = {"inner": value}
+    answer = await agree(echo(), "query ($v: Endless) { endless(v: $v) }", by=..., v=value)
     assert ("errors" in answer) == (levels >= 200)
