@@ -112,12 +112,13 @@ class Case:
         ]
 
     @strawberry.field(description="Its scans and files, newest first; withdrawn ones are hidden.")
+    @batched
     async def evidence(
-        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
+        root: list[Any], info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
-        from schema.evidence import evidence_page  # noqa: PLC0415 - evidence stands above cases
+        from schema.evidence import evidence_pages  # noqa: PLC0415 - evidence stands above cases
 
-        return await evidence_page(context_of(info), root, "case", first=first, after=after)
+        return await evidence_pages(context_of(info), root, "case", first=first, after=after)
 
 
 CaseConnection = connection_types(Case, "Case")

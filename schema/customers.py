@@ -122,33 +122,53 @@ class Customer:
         return await cases_of(context_of(info), [view.id for view in root], first=first, after=after)
 
     @strawberry.field(description="Files that belong to the customer rather than to a case (R11).")
+    @batched
     async def evidence(
-        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
+        root: list[Any], info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> Annotated["EvidenceConnection", strawberry.lazy("schema.evidence")]:  # noqa: UP037
-        from schema.evidence import evidence_page  # noqa: PLC0415
+        from schema.evidence import evidence_pages  # noqa: PLC0415
 
-        return await evidence_page(context_of(info), root, "customer", first=first, after=after)
+        return await evidence_pages(context_of(info), root, "customer", first=first, after=after)
 
     @strawberry.field(description="Earlier states, newest first, through today's masks.")
+    @batched
     async def revisions(
-        root: Any, info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
+        root: list[Any], info: strawberry.Info, first: PageFirst = 20, after: PageAfter = None
     ) -> CustomerRevisionConnection:
-        context = context_of(info)
-        size, question = page_size(first), ["revisions", root.id]
-        before = context.parts.cursors.read(context.signed_in, question, after)
-        found = await context.parts.customers.revisions(
-            context.signed_in, root.id, before_version=before, limit=size + 1
-        )
-        states = [
-            {
-                "version": view.document["version"],
-                "at": view.document["updated_at"],
-                "by": view.document["updated_by"],
-                "customer": view,
+        context, size = context_of(info), page_size(first)
+        caller, customers = context.signed_in, context.parts.customers
+        if after is None:
+            pages = await customers.first_revisions(caller, [view.id for view in root], size + 1)
+        else:
+            pages = {
+                view.id: await customers.revisions(
+                    caller,
+                    view.id,
+                    before_version=context.parts.cursors.read(caller, ["revisions", view.id], after),
+                    limit=size + 1,
+                )
+                for view in root
             }
-            for view in found
+        return [
+            connection(
+                context,
+                ["revisions", view.id],
+                [_revision(state) for state in pages.get(view.id, ())],
+                first=size,
+                after=after,
+                position=lambda state: state["version"],
+            )
+            for view in root
         ]
-        return connection(context, question, states, first=size, after=after, position=lambda state: state["version"])
+
+
+def _revision(view: Any) -> dict[str, Any]:
+    return {
+        "version": view.document["version"],
+        "at": view.document["updated_at"],
+        "by": view.document["updated_by"],
+        "customer": view,
+    }
 
 
 CustomerConnection = connection_types(Customer, "Customer")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import strawberry
 
 from schema.binding import batched, relation
 from schema.cases import Case
-from schema.connections import connection, page_size
+from schema.connections import Connection, connection, page_size
 from schema.context import Context, context_of
 from schema.customers import Customer, MaskedField, masked_fields, masked_fields_field
 from schema.mutations import IDEMPOTENCY_KEY, UserError, payload
@@ -85,17 +86,28 @@ class Evidence:
 EvidenceConnection = connection_types(Evidence, "Evidence")
 
 
-async def evidence_page(context: Context, parent: View, kind: str, *, first: int, after: str | None) -> Any:
-    """A page of a case's or customer's files, newest first."""
-    size, question = page_size(first), ["evidence", parent.id]
-    last = context.parts.cursors.read(context.signed_in, question, after)
-    rooms = context.parts.evidence
-    listed = rooms.of_case if kind == "case" else rooms.of_customer
-    found = await listed(context.signed_in, parent, after=last, limit=size + 1)
-    return connection(
-        context, question, found, first=size, after=after, position=lambda view: view.id,
-        total=lambda: rooms.count_of(kind, parent),
-    )  # fmt: skip
+async def evidence_pages(
+    context: Context, parents: list[View], kind: str, *, first: int, after: str | None
+) -> list[Connection]:
+    """A page of the files of each of some cases or customers, newest first; first pages are read together."""
+    size, caller, room = page_size(first), context.signed_in, context.parts.evidence
+    if after is None:
+        pages = await room.first_of(caller, kind, parents, size + 1)
+    else:
+        listed = room.of_case if kind == "case" else room.of_customer
+        pages = {
+            parent.id: await listed(
+                caller, parent, context.parts.cursors.read(caller, ["evidence", parent.id], after), size + 1
+            )
+            for parent in parents
+        }
+    return [
+        connection(
+            context, ["evidence", parent.id], pages[parent.id], first=size, after=after,
+            position=lambda view: view.id, total=partial(room.count_of, kind, parent),
+        )
+        for parent in parents
+    ]  # fmt: skip
 
 
 @strawberry.input(description="Where the paper original lies (R50).")

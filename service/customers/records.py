@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from bson import Binary
@@ -12,7 +13,7 @@ from service.access.declared import Level, Sensitivity
 from service.access.policy import Relation
 from service.access.view import View
 from service.crypto import BlindIndex
-from service.customers.model import FORM, SHAPE
+from service.customers.model import CUSTOMERS, FORM, SHAPE
 from service.customers.repository import CUSTOMERS_UNIQUE, CustomerRepository
 from service.customers.rules import camel, normal_lookup
 from service.customers.uniqueness import Uniqueness
@@ -165,13 +166,19 @@ class CustomerRecords:
         if before_version is None or current["version"] < before_version:
             states.append(current)
         former = await self._journal.repository.former_states(customer, before_version=before_version, limit=limit)
-        now_open = {name: current[name] for name in ("owner", "agents", "departments")}
-        seen = {state["version"] for state in states}
-        for state in former:
-            if state["version"] not in seen:
-                seen.add(state["version"])
-                states.append({"_id": customer, **state["document"], **now_open})
-        return await self._views(caller, states[:limit])
+        return await self._views(caller, [*states, *_earlier(current, states, former)][:limit])
+
+    async def first_revisions(self, caller: Caller, customers: Sequence[str], limit: int) -> dict[str, list[View]]:
+        """The same for each of some customers, from the newest on, in one question for all."""
+        current = await self._repository.of_ids(caller.reach, customers)
+        former = await self._journal.repository.first_former_states(
+            CUSTOMERS, [document["_id"] for document in current], limit=limit
+        )
+        states = [
+            [document, *_earlier(document, [document], former.get(document["_id"], ()))][:limit] for document in current
+        ]
+        views = iter(await self._views(caller, [state for one in states for state in one]))
+        return {one[0]["_id"]: list(islice(views, len(one))) for one in states}
 
     async def at_version(self, caller: Caller, customer: str, version: int | None) -> View | None:
         """The state that a customer had at a version, through today's masks; None when it can't be seen."""
@@ -221,3 +228,16 @@ class CustomerRecords:
 def relations(caller: Caller, document: Mapping[str, Any]) -> frozenset[Relation]:
     """How the caller stands to a customer."""
     return caller.relations(document["owner"], document["agents"], document["departments"])
+
+
+def _earlier(
+    current: Mapping[str, Any], known: Sequence[Mapping[str, Any]], former: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Former states as documents, with today's reach; one for each version that is not known yet."""
+    today = {name: current[name] for name in ("owner", "agents", "departments")}
+    seen, found = {state["version"] for state in known}, []
+    for state in former:
+        if state["version"] not in seen:
+            seen.add(state["version"])
+            found.append({"_id": current["_id"], **state["document"], **today})
+    return found

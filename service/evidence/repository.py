@@ -10,8 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from service.cases.model import CASES
+from service.customers.model import CUSTOMERS
 from service.evidence.model import EVIDENCE, PAGES, EvidenceState, TextState
 from service.storage import Database, Index, UnitOfWork
+from service.storage.paging import pages_of_each
 
 INDEXES = (
     Index(EVIDENCE, (("case", 1), ("_id", 1)), "evidence_case"),
@@ -28,6 +31,7 @@ class EvidenceRepository:
     def __init__(self, database: Database) -> None:
         self._evidence = database.collection(EVIDENCE)
         self._pages = database.collection(PAGES)
+        self._parents = {"case": database.collection(CASES), "customer": database.collection(CUSTOMERS)}
 
     async def get(self, evidence: str) -> dict[str, Any] | None:
         """One document; the caller of this method checks the parent."""
@@ -45,6 +49,14 @@ class EvidenceRepository:
         if after is not None:
             where["_id"] = {"$lt": after}
         return await self._evidence.find(where, sort=[("_id", -1)], limit=limit)
+
+    async def first_of_parents(
+        self, field: str, parents: Sequence[str], *, limit: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The newest evidence (not withdrawn) of each of some cases or, of their own, customers."""
+        where: dict[str, Any] = {"withdrawn_at": None, **({"case": None} if field == "customer" else {})}
+        pipeline = pages_of_each(parents, children=EVIDENCE, key=field, where=where, sort=[("_id", -1)], limit=limit)
+        return {found["_id"]: found["page"] for found in await self._parents[field].aggregate(pipeline)}
 
     async def count_of_parent(self, field: str, parent: str, *, withdrawn: bool) -> int:
         """How many there are in all."""

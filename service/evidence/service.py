@@ -161,6 +161,15 @@ class EvidenceRoom:
         """A page of a customer's own evidence (that of its cases is the cases'), newest first."""
         return await self._of_parent(caller, "customer", customer, after, limit, include_withdrawn)
 
+    async def first_of(self, caller: Caller, field: str, parents: Sequence[View], limit: int) -> dict[str, list[View]]:
+        """The newest files of each of some cases (`field` "case") or customers, in one question."""
+        pages = await self._repository.first_of_parents(field, [parent.id for parent in parents], limit=limit)
+        await self.shelf.keys.load({document["customer"] for page in pages.values() for document in page})
+        return {
+            parent.id: [self.shelf.view(caller, document, parent.relations) for document in pages.get(parent.id, ())]
+            for parent in parents
+        }
+
     async def count_of(self, field: str, parent: View) -> int:
         """How many files (not withdrawn) a case or a customer (`field`) has, of itself."""
         return await self._repository.count_of_parent(field, parent.id, withdrawn=False)

@@ -10,6 +10,7 @@ from typing import Any
 from service.clock import first_id
 from service.journal.model import JOURNAL, PREFIX, UNINDEXED
 from service.storage import Database, Index, UnitOfWork
+from service.storage.paging import pages_of_each
 
 INDEXES = (
     Index(JOURNAL, (("facets.records", 1), ("_id", -1)), "journal_records"),
@@ -75,6 +76,7 @@ class JournalRepository:
     """Documents are inserted, read, and their `progress` updated; nothing else exists here."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._journal = database.collection(JOURNAL)
         self._unindexed = database.collection(UNINDEXED)
 
@@ -125,13 +127,15 @@ class JournalRepository:
             limit=limit,
             projection={"before": 1, "facets": 1},
         )
-        states = [
-            {**state, "ended_by": entry["facets"]["actor"], "ended_at": entry["facets"]["at"]}
-            for entry in found
-            for state in entry["before"]
-            if state["id"] == record
-        ]
-        return sorted(states, key=lambda state: -state["version"])
+        return _states(found, record)
+
+    async def first_former_states(
+        self, collection: str, records: Sequence[str], *, limit: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The newest former states of each of some records of a collection."""
+        pipeline = pages_of_each(records, children=JOURNAL, key="before.id", where={}, sort=[("_id", -1)], limit=limit)
+        found = await self._database.collection(collection).aggregate(pipeline)
+        return {one["_id"]: _states(one["page"], one["_id"]) for one in found}
 
     async def to_index(self, limit: int) -> list[dict[str, Any]]:
         """Entries whose index work is not done, oldest first."""
@@ -193,3 +197,14 @@ class JournalRepository:
                 else:
                     named = entry.get("facets", {}).get("records", [])
                     yield [*named, *entry.get("progress", {}).get("index", [])]
+
+
+def _states(entries: Sequence[Mapping[str, Any]], record: str) -> list[dict[str, Any]]:
+    """One record's states in these entries, newest first, each with who ended it when."""
+    states = [
+        {**state, "ended_by": entry["facets"]["actor"], "ended_at": entry["facets"]["at"]}
+        for entry in entries
+        for state in entry["before"]
+        if state["id"] == record
+    ]
+    return sorted(states, key=lambda state: -state["version"])
