@@ -182,7 +182,7 @@ class JournalRepository:
         found = await self._journal.find(
             {"progress.todo": True}, limit=limit + 1, projection={"progress.index": 1, "_id": 0}
         )
-        failed = await self._unindexed.find({}, limit=limit + 1, projection={"_id": 1})
+        failed = await self._unindexed.find({}, sort=[("_id", 1)], limit=limit + 1, projection={"_id": 1})
         return [record for entry in found for record in entry["progress"]["index"]] + [d["_id"] for d in failed]
 
     async def changed_records(self) -> AsyncIterator[list[str] | None]:

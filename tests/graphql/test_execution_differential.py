@@ -23,7 +23,7 @@ from schema.errors import presented
 from schema.execution import Operation
 from schema.root import core
 from service.access.actor import Actor, Caller
-from service.access.declared import Sensitivity
+from service.access.declared import RECORDED_BITS, Sensitivity
 from service.access.policy import Policy, Role
 from service.app import System
 from tests.fixtures.company import PEOPLE, Company
@@ -118,7 +118,12 @@ class Answer:
     def __init__(self, result: ExecutionResult, context: Context) -> None:
         assert context.caller is not None
         self.result = result
-        self.reads = context.caller.reads
+        self.reads = {
+            (record, sensitivity)
+            for record, bits in context.caller.reads.items()
+            for sensitivity, bit in RECORDED_BITS.items()
+            if bits & bit
+        }
         told = [orjson.dumps(presented(error, context)) for error in result.errors or ()]
         self.data = served(ExecutionResult(result.data, None))
         self.bytes = b"\n".join((served(result), *told))
