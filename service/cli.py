@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -38,14 +39,7 @@ SDL_FILE = Path(__file__).parent.parent / "schema" / "schema.graphql"
 
 def main() -> None:
     """Entry point: expected trouble is a sentence, not a trace."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    _log_as_json()
     try:
         cli()
     except (BadSettings, KeyringError, LookupError, DomainError, ObjectTrouble, StoreUnreachable) as error:
@@ -74,18 +68,33 @@ def up(
     raise typer.Exit(run_everything(Settings.read(), demo=demo, scale=scale))
 
 
+def application() -> object:
+    """One process of `serve`: the ASGI application, from the environment."""
+    from service.app import create_app  # noqa: PLC0415 - other commands need not load it
+
+    _log_as_json()
+    settings = settings_of_running()
+    _log_level(settings)
+    return create_app(settings)
+
+
 @cli.command()
-def serve(data_dir: DataDir = None) -> None:
+def serve(
+    data_dir: DataDir = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
+) -> None:
     """Runs the API."""
     from schema.http.conversation import MESSAGE_MOST  # noqa: PLC0415 - other commands need not load it
-    from service.app import create_app  # noqa: PLC0415
     from service.sockets import BoundedWebSocket  # noqa: PLC0415
 
     settings = settings_of_running(data_dir)
     _log_level(settings)
     _with_system(settings, lambda system: system.require_fit(), verified=False)
+    os.environ["ANJUAN_DATA_DIR"] = str(settings.data_dir)  # each process reads its settings anew
     uvicorn.run(
-        create_app(settings),
+        "service.cli:application",
+        factory=True,
+        workers=workers,
         host=settings.host,
         port=settings.port,
         ssl_certfile=str(settings.tls_cert) if settings.tls_cert else None,
@@ -272,6 +281,17 @@ async def _ask_worker_to_rebuild(system: object) -> None:
 
     assert isinstance(system, System)  # noqa: S101 - for the type checker
     await system.database.transact(lambda unit: system.jobs.enqueue(unit, REBUILD, {}))
+
+
+def _log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def _log_level(settings: Settings) -> None:

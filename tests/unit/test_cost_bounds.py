@@ -28,7 +28,14 @@ from schema.limits import COST_MOST, PAGE_DEFAULT, Costs
 from schema.root import core
 from tests.fixtures.operations import MISSING, Habits, draw
 
-LEAVES = {"String": "x", "ID": "x", "Int": 1, "Float": 0.5, "Boolean": True, "DateTime": datetime(2026, 1, 1, tzinfo=UTC)}
+LEAVES = {
+    "String": "x",
+    "ID": "x",
+    "Int": 1,
+    "Float": 0.5,
+    "Boolean": True,
+    "DateTime": datetime(2026, 1, 1, tzinfo=UTC),
+}
 OTHER_LISTS = 3
 
 
