@@ -16,6 +16,10 @@ _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 def clean(text: str) -> str:
     """A text without what can't be seen in it, in NFC, its ends trimmed; empty when nothing is to be seen."""
+    if text.isprintable():  # letters, marks, digits, signs and spaces alone: most texts there are
+        trimmed = text.strip()
+        if trimmed and unicodedata.category(trimmed[0])[0] in "LNPS" and _BLANKS.isdisjoint(trimmed):
+            return unicodedata.normalize("NFC", trimmed)
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     seen = "".join(c for c in lines if c in _LINES or unicodedata.category(c) not in _UNSEEN)
     if not any(unicodedata.category(c)[0] in "LNPSC" and c not in _BLANKS for c in seen if c not in _LINES):

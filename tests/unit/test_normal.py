@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.normal import clean, half_width, tidy
@@ -47,3 +47,16 @@ def test_cleaning_once_is_enough(text: str) -> None:
 
 def test_only_full_width_forms_become_narrow() -> None:
     assert half_width("１２．５-²①") == "12.5-²①"
+
+
+@given(st.text(max_size=60) | st.text("ab 水泵\u3000\u200b\u0301\n\t\u3164é", max_size=20))
+@settings(max_examples=500, deadline=None)
+def test_the_short_way_cleans_as_the_long_one_does(text: str) -> None:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    seen = "".join(c for c in lines if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
+    visible = any(
+        unicodedata.category(c)[0] in "LNPSC" and c not in "\u115f\u1160\u3164\uffa0\u2800"
+        for c in seen
+        if c not in "\n\t"
+    )
+    assert clean(text) == (unicodedata.normalize("NFC", seen).strip() if visible else "")
