@@ -53,6 +53,8 @@ class Stores:
         names = self.runner.run(self.system.database.native.list_collection_names())
         found = {}
         for name in sorted(set(names) - VOLATILE):
+            if name.startswith("system."):
+                continue
             for document in self.find(name, {}):
                 text = json_util.dumps(document, sort_keys=True).encode()
                 found[f"{name}/{document['_id']}"] = hashlib.sha256(text).hexdigest()

@@ -55,6 +55,7 @@ def asked(company: Company, stores: Stores, question: str, size: int) -> list[st
 
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_twelve_records_are_asked_for_as_one_is(company: Company, stores: Stores, many: None, name: str) -> None:
-    one, twelve = (asked(company, stores, QUESTIONS[name], size) for size in (1, 12))
+    # The worker asks too, when it finds something to do: the smallest of three counts is the question's own.
+    one, twelve = (min((asked(company, stores, QUESTIONS[name], size) for _ in range(3)), key=len) for size in (1, 12))
     assert twelve == one
     assert 1 <= len(twelve) <= 16
