@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Later = tuple["PlannedField", Any, dict[str, Any], Any]
 """Field, its source, the answer's object that waits for it, and an awaitable or a relation's key."""
+Place = tuple[int, int, str]
 SETTLED = frozenset({list, dict, tuple, str, int, bool, float, type(None)})
 
 
@@ -79,7 +80,7 @@ class Run:
         self.coerced = coerced
         self.root_value = root_value
         self.later: list[Later] = []
-        self.memo: dict[tuple[int, int, str], Outcome] = {}
+        self.memo: dict[Place, list[Outcome]] = {}
         self._variables = variables
         self._given = given
         self._core: VariableValues | None = None
@@ -143,7 +144,7 @@ class Run:
             out[field.key] = field.parent.name
             return
         resolve = field.definition.resolve or default_field_resolver
-        key, was_async = _place(self.root_value, field.details[0].node, field.parent), False
+        was_async = False
         arguments = field.values(self)
         try:
             value = resolve(self.root_value, self.info_of(field), **arguments)  # type: ignore[arg-type]
@@ -151,9 +152,9 @@ class Run:
                 was_async = True
                 value = await value
         except Exception as error:
-            self.memo[key] = Outcome(self.root_value, None, error, was_async)
+            self._remember(field, Outcome(self.root_value, None, error, was_async))
             raise
-        self.memo[key] = Outcome(self.root_value, value, None, was_async)
+        self._remember(field, Outcome(self.root_value, value, None, was_async))
         out[field.key] = self.writer.finisher(field)(value, self)
 
     async def _settle(self) -> None:
@@ -200,18 +201,20 @@ class Run:
 
     async def _awaited(self, one: Later) -> Any:
         field, source, _, awaitable = one
-        key = _place(source, field.details[0].node, field.parent)
         try:
             value = await awaitable
         except Exception as error:
-            self.memo[key] = Outcome(source, None, error, was_async=True)
+            self._remember(field, Outcome(source, None, error, was_async=True))
             raise
-        self.memo[key] = Outcome(source, value, None, was_async=True)
+        self._remember(field, Outcome(source, value, None, was_async=True))
         return value
 
     def keep(self, field: PlannedField, source: Any, value: Any) -> None:
         """Remembers what a resolver below a mutation gave at once: it must not be asked again after the next mutation."""
-        self.memo[_place(source, field.details[0].node, field.parent)] = Outcome(source, value, None, was_async=False)
+        self._remember(field, Outcome(source, value, None, was_async=False))
+
+    def _remember(self, field: PlannedField, outcome: Outcome) -> None:
+        self.memo.setdefault(_place(outcome.source, field.details[0].node, field.parent), []).append(outcome)
 
     def close(self) -> None:
         """Ends coroutines that nobody will await."""
@@ -220,13 +223,14 @@ class Run:
                 value.close()
 
     def remembering(self) -> Callable[..., Any]:
-        """Middleware for graphql-core: what a resolver gave already is given again, in the same manner."""
+        """Middleware for graphql-core: what a resolver gave already is given again, in the same manner, each thing once."""
         memo = self.memo
 
         def resolve_once(resolve: Callable[..., Any], source: Any, info: Any, /, **arguments: Any) -> Any:
-            found = memo.get(_place(source, info.field_nodes[0], info.parent_type))
-            if found is None:
+            gave = memo.get(_place(source, info.field_nodes[0], info.parent_type))
+            if not gave:
                 return resolve(source, info, **arguments)
+            found = gave.pop(0)
             if found.was_async:
                 return _again(found)
             if found.error is not None:
@@ -236,7 +240,7 @@ class Run:
         return resolve_once
 
 
-def _place(source: Any, node: Any, parent: Any) -> tuple[int, int, str]:
+def _place(source: Any, node: Any, parent: Any) -> Place:
     """What a resolver's result is remembered under. One source can be seen as several types, by one fragment."""
     return id(source), id(node), parent.name
 

@@ -139,6 +139,21 @@ async def test_lists_of_lists(kind: str) -> None:
         await agree(f"type Query {{ list: {kind} }}", "{ list }", {"list": value}, by=...)
 
 
+async def test_what_one_source_gives_in_two_places_is_given_again_for_each() -> None:
+    """A generator can be read once."""
+
+    async def numbers(_info: Any) -> Any:
+        return (number for number in (1, 2))
+
+    def root() -> dict[str, Any]:
+        item = {"list": numbers}
+        return {"items": [item, item]}
+
+    schema = "type Query { items: [Item] } type Item { list: [Int] }"
+    answer = await agree(schema, "{ items { list } }", root, by="value")
+    assert answer["data"] == {"items": [{"list": [1, 2]}, {"list": [1, 2]}]}
+
+
 # Mutations (section 6.2.2)
 
 COUNTER = """
