@@ -22,6 +22,7 @@ from schema.subscriptions import SOURCES
 from service.access.actor import Caller
 from service.clock import now
 from service.errors import LOCALES, Code, Invalid, NotSignedIn, Problem, Refused
+from service.storage.grouping import end_task
 
 if TYPE_CHECKING:
     from schema.http.websocket import Sockets
@@ -201,8 +202,7 @@ class Conversation:
         """Ends a subscription; one that ended by itself meanwhile is no fault."""
         task = self._running.pop(identifier, None)
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await end_task(task)
 
     # What the client gets
 

@@ -26,6 +26,7 @@ from schema.http.callers import Callers
 from schema.http.conversation import CONNECTIONS_OF_ACTOR_MOST, PROTOCOL, Closed, Conversation
 from service.journal.feed import Feed
 from service.storage.epoch import Epoch
+from service.storage.grouping import end_task
 
 CONNECTIONS_MOST = 1_000
 """Of one process."""
@@ -116,8 +117,7 @@ class Sockets:
     async def _rest(self) -> None:
         if not self._open and self._guard is not None:
             guard, self._guard = self._guard, None
-            guard.cancel()
-            await asyncio.wait({guard})
+            await end_task(guard)
 
 
 async def _refuse(socket: WebSocket, status: int) -> None:

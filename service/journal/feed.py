@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from service.storage.grouping import end_task
+
 OPENING_SECONDS = 5.0
 """How long a watcher waits for the stream; after that it goes on, and is woken once the stream is open."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -75,8 +77,7 @@ class Feed:
             del self._slots[record]
         if not self._slots and self._task is not None:
             task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait({task})
+            await end_task(task)
 
     async def _run(self, opened: asyncio.Event) -> None:
         pause = FIRST_PAUSE

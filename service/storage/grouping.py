@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+ASK_AGAIN_SECONDS = 0.5
 
 
 class SharedRead(Generic[T]):
@@ -83,6 +84,13 @@ class GroupCommit(Generic[T]):
                         done.set_result(None)
                     else:
                         _fail(done, failure)
+
+
+async def end_task(task: asyncio.Task[Any]) -> None:
+    """Cancels a task until it is over: a driver under way may take a cancellation for its own and go on."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=ASK_AGAIN_SECONDS)
 
 
 def _fail(waiting: asyncio.Future[T], error: BaseException) -> None:
