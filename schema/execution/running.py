@@ -194,9 +194,8 @@ class Run:
     async def _together(self, field: PlannedField, sources: list[Any]) -> Any:
         resolve: Any = field.definition.resolve
         values = await resolve.function(sources, self.info_of(field), **field.values(self))
-        node = field.details[0].node
         for source, value in zip(sources, values, strict=True):
-            self.memo[_place(source, node, field.parent)] = Outcome(source, value, None, was_async=True)
+            self._remember(field, Outcome(source, value, None, was_async=True))
         return values
 
     async def _awaited(self, one: Later) -> Any:
