@@ -18,7 +18,7 @@ INDEXES = (
     Index(CUSTOMERS, (("owner", 1), ("updated_at", -1), ("_id", -1)), "customers_owner_updated"),
     Index(CUSTOMERS, (("departments", 1), ("updated_at", -1), ("_id", -1)), "customers_departments_updated"),
     Index(CUSTOMERS, (("updated_at", -1), ("_id", -1)), "customers_updated"),
-    Index(CUSTOMERS, (("tags", 1), ("_id", -1)), "customers_tags"),
+    Index(CUSTOMERS, (("agents", 1), ("updated_at", -1), ("_id", -1)), "customers_agents_updated"),
     Index(CUSTOMERS, (("blind.phone", 1),), "customers_phone", partial={"blind.phone": {"$exists": True}}),
     Index(CUSTOMERS, (("blind.email", 1),), "customers_email", partial={"blind.email": {"$exists": True}}),
     Index(CUSTOMERS, (("blind.id_number", 1),), "customers_id_number", partial={"blind.id_number": {"$exists": True}}),
