@@ -15,7 +15,7 @@ import strawberry
 from schema.cases import Case
 from schema.context import Context
 from schema.evidence import Evidence
-from schema.node import require_id
+from schema.node import RecordId, require_id
 from service.journal.feed import Feed
 
 Fresh = Callable[[], Awaitable[Context]]
@@ -23,14 +23,14 @@ Fresh = Callable[[], Awaitable[Context]]
 Events = AsyncGenerator[tuple[Context, Any], None]
 
 
-def case_changed(root: Any, info: strawberry.Info, id: strawberry.ID) -> Case | None:
+def case_changed(root: Any, info: strawberry.Info, id: RecordId) -> Case | None:
     """The case as it is now, and again after it changed; several changes may be one delivery. Completes when the case
     can't be seen (any more).
     """
     return root
 
 
-def evidence_text_ready(root: Any, info: strawberry.Info, case_id: strawberry.ID) -> Evidence | None:
+def evidence_text_ready(root: Any, info: strawberry.Info, case_id: RecordId) -> Evidence | None:
     """Each file of the case whose text was read, or found to be unreadable, since the subscription began. Completes when
     the case can't be seen (any more).
     """
