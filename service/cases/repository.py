@@ -187,7 +187,3 @@ class CaseRepository:
         """All ids, oldest first: for rebuilding the index."""
         async for document in self._cases.scan({}, sort=[("_id", 1)], projection={"_id": 1}):
             yield document["_id"]
-
-    async def in_state(self, state: str) -> list[str]:
-        """Ids of the cases in a state."""
-        return [d["_id"] for d in await self._cases.find({"state": state}, projection={"_id": 1})]

@@ -19,10 +19,9 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
 from infra.local import Endpoints, LocalServers, Ports
-from tests.fixtures.company import CASE_FIELDS, CUSTOMER_FIELDS, Company, company_settings, running_company
+from tests.fixtures.company import CASE_FIELDS, CUSTOMER_FIELDS, Company, running_company, settings_on
 
 WRITERS, CUSTOMERS = 16, 200
 RENAMED = RAISED = range(150)
@@ -153,13 +152,7 @@ def aftermath(s3_server: Endpoints, tmp_path_factory: pytest.TempPathFactory) ->
     """500 writes by 16 writers, with three deaths in between."""
     servers = Servers(tmp_path_factory.mktemp("mortal"))
     try:
-        settings = company_settings(
-            tmp_path_factory.mktemp("company"),
-            mongo_url=SecretStr(servers.start().mongo_url),
-            s3_endpoint=s3_server.s3_endpoint,
-            s3_access_key=SecretStr(s3_server.s3_access_key),
-            s3_secret_key=SecretStr(s3_server.s3_secret_key),
-        )
+        settings = settings_on(tmp_path_factory.mktemp("company"), servers.start().mongo_url, s3_server)
         with running_company(settings) as company:
             writer = Writer(company, company.headers("manager"))
             yield Aftermath(company, writer, _write_through_three_deaths(servers, company, writer))

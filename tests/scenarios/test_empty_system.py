@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from infra.demo import make_content
 from infra.local import Endpoints
 from service.access.actor import SYSTEM, Actor, Caller
 from service.access.policy import Role
 from service.templates.model import TemplateOf
-from tests.fixtures.company import Company, company_settings, environment_of
+from tests.fixtures.company import Company, environment_of, settings_on
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,13 +22,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def empty(mongo_server: str, s3_server: Endpoints, tmp_path: Path) -> Iterator[Company]:
     """A company with nobody in it and nothing running."""
-    settings = company_settings(
-        tmp_path / "data",
-        mongo_url=SecretStr(mongo_server),
-        s3_endpoint=s3_server.s3_endpoint,
-        s3_access_key=SecretStr(s3_server.s3_access_key),
-        s3_secret_key=SecretStr(s3_server.s3_secret_key),
-    )
+    settings = settings_on(tmp_path / "data", mongo_server, s3_server)
     company = Company(settings.url, settings, {}, {})
     yield company
     company.stop()

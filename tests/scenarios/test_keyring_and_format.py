@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from pymongo import MongoClient
 
 from infra.local import Endpoints
 from service.config import Settings
 from service.crypto import Keyring
-from tests.fixtures.company import company_settings, environment_of
+from tests.fixtures.company import environment_of, settings_on
 
 ROOT = Path(__file__).parents[2]
 STARTS = (["init"], ["serve"], ["worker"], ["user", "create", "x@example.com", "X", "--role", "ADMIN"], ["reindex"])
@@ -64,13 +63,7 @@ class Installation:
 @pytest.fixture
 def installation(mongo_server: str, s3_server: Endpoints, tmp_path: Path) -> Iterator[Installation]:
     """An installation with a user and a customer's data key."""
-    settings = company_settings(
-        tmp_path / "data",
-        mongo_url=SecretStr(mongo_server),
-        s3_endpoint=s3_server.s3_endpoint,
-        s3_access_key=SecretStr(s3_server.s3_access_key),
-        s3_secret_key=SecretStr(s3_server.s3_secret_key),
-    )
+    settings = settings_on(tmp_path / "data", mongo_server, s3_server)
     with MongoClient[dict[str, Any]](mongo_server) as client:
         made = Installation(settings, client)
         first = made.anjuan("init")
