@@ -18,6 +18,8 @@ INDEXES = (
     Index(CASES, (("assignee", 1), ("_id", -1)), "cases_assignee"),
     Index(CASES, (("department", 1), ("_id", -1)), "cases_department"),
     Index(CASES, (("customer", 1), ("_id", -1)), "cases_customer"),
+    Index(CASES, (("state", 1), ("_id", -1)), "cases_state"),
+    Index(CASES, (("category", 1), ("_id", -1)), "cases_category"),
     Index(CASES, (("raised_at", -1), ("_id", -1)), "cases_raised"),
     Index(CASES, (("updated_at", -1), ("_id", -1)), "cases_updated"),
     Index(CASES, (("owner", 1), ("updated_at", -1), ("_id", -1)), "cases_owner_updated"),

@@ -64,14 +64,20 @@ class EvidenceRepository:
 
     async def of_cases(self, cases: Iterable[str], *, withdrawn: bool) -> list[dict[str, Any]]:
         """All evidence of some cases, oldest first."""
-        where: dict[str, Any] = {"case": {"$in": list(cases)}}
+        wanted = list(cases)
+        if not wanted:
+            return []
+        where: dict[str, Any] = {"case": {"$in": wanted}}
         if not withdrawn:
             where["withdrawn_at"] = None
         return await self._evidence.find(where, sort=[("_id", 1)])
 
     async def pages(self, evidence: Iterable[str]) -> list[dict[str, Any]]:
         """All pages of some evidence, in order."""
-        return await self._pages.find({"evidence": {"$in": list(evidence)}}, sort=[("evidence", 1), ("number", 1)])
+        wanted = list(evidence)
+        if not wanted:
+            return []
+        return await self._pages.find({"evidence": {"$in": wanted}}, sort=[("evidence", 1), ("number", 1)])
 
     async def insert(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """A newly registered one."""

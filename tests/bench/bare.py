@@ -31,10 +31,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from service.clock import new_id, now
-from service.crypto import Binding, DataKey, Keyring, open_sealed
+from service.crypto import DataKey, Keyring, Place, open_section
+from service.keys.rules import CURRENT_LAYOUT
 from service.storage.grouping import GroupCommit
 from tests.bench.sealing import CLASSES, FIELDS, File, Sealer
 
+PLACES = {name: {CURRENT_LAYOUT: Place("customers", name, FIELDS[name])} for name in CLASSES}
 JSON = {"content-type": "application/json"}
 _CURSOR = 64
 """Characters that fill in for a cursor, until `/ready` is told how long the product's are."""
@@ -135,16 +137,9 @@ class Bare:
     def _node(self, document: Mapping[str, Any]) -> dict[str, Any]:
         customer, sealed = document["_id"], document["sealed"]
         keys = self.known[customer]
-        name, contact, identity = (
-            orjson.loads(
-                open_sealed(
-                    keys.__getitem__,
-                    lambda _, section=section: Binding("customers", customer, section, FIELDS[section]),  # type: ignore[misc]
-                    sealed[section],
-                )
-            )
-            for section in CLASSES
-        )
+        name = orjson.loads(open_section(PLACES["NAME"], keys, customer, sealed["NAME"]))
+        contact = orjson.loads(open_section(PLACES["CONTACT"], keys, customer, sealed["CONTACT"]))
+        identity = orjson.loads(open_section(PLACES["IDENTITY"], keys, customer, sealed["IDENTITY"]))
         born = identity["date_of_birth"]
         return {
             "id": customer,
@@ -193,6 +188,10 @@ class Bare:
     async def protected_create(self, request: Request) -> Response:
         """W4: everything that the product stores, stored as it stores it."""
         values = orjson.loads(await request.body())["variables"]["input"]
+        return self._created(await self.stored(values), values["name"])
+
+    async def stored(self, values: Mapping[str, Any]) -> str:
+        """The new customer's id."""
         key, document = self.sealer.sealed(values)
         customer, digest = document["_id"], hashlib.sha256()
         for name in sorted(document["sealed"]):
@@ -211,7 +210,7 @@ class Bare:
             await self.keys.insert_one(key, session=session)
             await self.customers.insert_one(document, session=session)
             await self.journal.insert_one(entry, session=session)
-        return self._created(customer, values["name"])
+        return str(customer)
 
 
 def create_app() -> Starlette:
