@@ -6,13 +6,14 @@ What is above can't tell which one is open. P27 rests on what is acknowledged be
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from service.storage import Collection, Database, DuplicateKey, Index, UnitOfWork
-from service.storage.mongo import ATTEMPTS
+from service.storage import Collection, Database, DuplicateKey, Index, UnitOfWork, deadline
+from service.storage.mongo import ATTEMPTS, DatabaseTrouble
 
 INDEXES = (
     Index("things", (("number", 1),), "things_number", unique=True, partial={"number": {"$exists": True}}),
@@ -60,6 +61,21 @@ async def test_lists_are_sorted_limited_counted_and_scanned(things: Collection) 
     assert grouped == [{"_id": False, "n": 600}, {"_id": True, "n": 600}]
     assert await things.update_many({"even": True}, {"$set": {"seen": True}}) == 600
     assert await things.delete_many({"even": False}) == 600
+
+
+async def test_a_page_that_is_larger_than_one_answer_of_the_server_comes_whole(things: Collection) -> None:
+    await things.insert_many([{"_id": n, "text": "x" * 4_000_000} for n in range(6)])
+    assert [d["_id"] for d in await things.find({}, sort=[("_id", 1)], limit=6)] == list(range(6))
+
+
+async def test_a_deadline_ends_a_page_and_a_single_read(things: Collection) -> None:
+    await things.insert_many([{"_id": n} for n in range(20)])
+    slow = {"$where": "sleep(200) || false"}
+    for read in (lambda: things.find(slow, limit=5), lambda: things.find_one(slow)):
+        began = time.monotonic()
+        with deadline(0.3), pytest.raises(DatabaseTrouble):
+            await read()
+        assert time.monotonic() - began < 2
 
 
 async def test_an_update_tells_how_many_matched(things: Collection) -> None:
