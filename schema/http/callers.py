@@ -59,7 +59,7 @@ class Callers:
     def source(self, request: HTTPConnection) -> str:
         """The client's address: the peer, or behind trusted proxies the nearest address that is none of them."""
         peer = request.client.host if request.client else ""
-        if not self._is_trusted(peer):
+        if not self._trusted or not self._is_trusted(peer):
             return peer
         for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
             address = hop.strip()

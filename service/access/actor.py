@@ -11,6 +11,16 @@ from service.access.policy import Policy, Relation, Role, Row
 from service.errors import NotPermitted
 
 ANYBODY = frozenset({Relation.ANY})
+# Made once: asked for every record of every list.
+_STANDINGS = {
+    (owner, agent, department): ANYBODY
+    | ({Relation.OWNER} if owner else set())
+    | ({Relation.ASSIGNED} if agent else set())
+    | ({Relation.DEPARTMENT} if department else set())
+    for owner in (False, True)
+    for agent in (False, True)
+    for department in (False, True)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +112,8 @@ class Caller:
 
     def relations(self, owner: str | None, agents: list[str], departments: list[str]) -> frozenset[Relation]:
         """How the actor stands to a record with this owner, these agents and departments."""
-        found = {Relation.ANY}
-        if owner == self.actor.id:
-            found.add(Relation.OWNER)
-        if self.actor.id in agents:
-            found.add(Relation.ASSIGNED)
-        if self.actor.department in departments:
-            found.add(Relation.DEPARTMENT)
-        return frozenset(found)
+        actor = self.actor
+        return _STANDINGS[owner == actor.id, actor.id in agents, actor.department in departments]
 
     def reaches(self, relations: frozenset[Relation]) -> bool:
         """Whether a record to which the actor stands in these relations is within `reach`."""

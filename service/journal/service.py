@@ -21,7 +21,7 @@ from service.journal.canonical import canonical
 from service.journal.model import PREFIX, AuditEntry, Repeat, Work, sealed_hash
 from service.journal.repository import JournalRepository
 from service.storage import Database, UnitOfWork
-from service.storage.grouping import GroupCommit, SharedRead
+from service.storage.grouping import TOGETHER_SECONDS, GroupCommit, SharedRead
 
 PENDING_MOST = 1000
 # Names of the classes that a number of `Caller.reads` stands for.
@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, database: Database) -> None:
         self.repository = JournalRepository(database)
-        self._alone: GroupCommit[dict[str, Any]] = GroupCommit(self.repository.insert_alone)
+        self._alone: GroupCommit[dict[str, Any]] = GroupCommit(self.repository.insert_alone, spacing=TOGETHER_SECONDS)
         self._pending = SharedRead(lambda: self.repository.pending_ids(PENDING_MOST))
 
     async def append(self, unit: UnitOfWork, caller: Caller, work: Work) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from service.storage.grouping import SharedRead
+from service.storage.grouping import TOGETHER_SECONDS, SharedRead
 from service.storage.mongo import Database, UnitOfWork
 
 EPOCHS = "epoch"
@@ -21,7 +21,7 @@ class Epoch:
 
     def __init__(self, database: Database) -> None:
         self._collection = database.collection(EPOCHS)
-        self._shared = SharedRead(self._read)
+        self._shared = SharedRead(self._read, spacing=TOGETHER_SECONDS)
         self._listeners: list[Callable[[], None]] = []
         self.value = -1
 

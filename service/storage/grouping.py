@@ -15,13 +15,34 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 ASK_AGAIN_SECONDS = 0.5
+TOGETHER_SECONDS = 0.002
+"""How long a busy process lets requests gather for the next round trip of one kind; a lone request never waits."""
+
+
+class _Pace:
+    """Lets round trips begin no closer than `spacing` seconds to each other, so that more requests share one."""
+
+    __slots__ = ("_began", "_spacing")
+
+    def __init__(self, spacing: float) -> None:
+        self._spacing = spacing
+        self._began = float("-inf")
+
+    async def next(self) -> None:
+        """Returns when the next one may begin: at once, unless the last one began just now."""
+        clock = asyncio.get_running_loop().time
+        wait = self._began + self._spacing - clock()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        self._began = clock()
 
 
 class SharedRead(Generic[T]):
     """Groups reads: while one is under way, all who ask wait together for the next."""
 
-    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[T]], *, spacing: float = 0.0) -> None:
         self._read = read
+        self._pace = _Pace(spacing)
         self._next: asyncio.Future[T] | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -35,6 +56,7 @@ class SharedRead(Generic[T]):
 
     async def _run(self) -> None:
         while self._next is not None:
+            await self._pace.next()
             waiting, self._next = self._next, None
             try:
                 value = await self._read()
@@ -53,9 +75,14 @@ class GroupCommit(Generic[T]):
     """
 
     def __init__(
-        self, write: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None] | None]], *, largest: int = 500
+        self,
+        write: Callable[[Sequence[T]], Awaitable[Sequence[Exception | None] | None]],
+        *,
+        largest: int = 500,
+        spacing: float = 0.0,
     ) -> None:
         self._write = write
+        self._pace = _Pace(spacing)
         self._largest = largest
         self._waiting: list[tuple[T, asyncio.Future[None]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -70,6 +97,7 @@ class GroupCommit(Generic[T]):
 
     async def _run(self) -> None:
         while self._waiting:
+            await self._pace.next()
             batch, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
             try:
                 failures = await self._write([item for item, _ in batch])

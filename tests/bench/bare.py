@@ -33,7 +33,7 @@ from starlette.routing import Route
 from service.clock import new_id, now
 from service.crypto import DataKey, Keyring, Place, open_section
 from service.keys.rules import CURRENT_LAYOUT
-from service.storage.grouping import GroupCommit
+from service.storage.grouping import TOGETHER_SECONDS, GroupCommit
 from tests.bench.sealing import CLASSES, FIELDS, File, Sealer
 
 PLACES = {name: {CURRENT_LAYOUT: Place("customers", name, FIELDS[name])} for name in CLASSES}
@@ -61,7 +61,7 @@ class Bare:
         self.sealer = Sealer(keyring, file)
         self.cursor = "c" * _CURSOR
         self.known: dict[str, dict[int, DataKey]] = {}
-        self.entries: GroupCommit[dict[str, Any]] = GroupCommit(self._insert_entries)
+        self.entries: GroupCommit[dict[str, Any]] = GroupCommit(self._insert_entries, spacing=TOGETHER_SECONDS)
 
     async def ready(self, request: Request) -> Response:
         """Also takes the length of the product's cursors."""

@@ -108,14 +108,12 @@ def main() -> int:
                 ids += grow(world, world.file, stored, size)
                 say(
                     f"Filled to {size:,}: {(size - stored) / (time.perf_counter() - began):,.0f} customers/s",
-                    flush=True,
                 )
                 stored = size
             random.Random(4_711).shuffle(ids)
             result["sizes"][str(size)] = found = measure(world, ids[:SAMPLE], options.seconds)
             say(
                 f"{size:>9,}  " + "   ".join(f"{w} p50 {f['p50']} ms p95 {f['p95']} ms" for w, f in found.items()),
-                flush=True,
             )
         httpx.get(f"{world.company.url}/healthz").raise_for_status()
     first, last = result["sizes"][str(sizes[0])], result["sizes"][str(sizes[-1])]

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.table`: puts the figures of latest.json (and scale.json) into the README.
+"""`python -m tests.bench.table`: puts the figures of latest.json, floor.json, soak.json and scale.json into the README.
 
 `tests/unit/test_readme.py` holds the README to them, so that no figure stands there which no run gave.
 """
@@ -22,9 +22,10 @@ def figures() -> str:
     """The README's section, from the files of the last runs."""
     latest = json.loads((HERE / "latest.json").read_text("utf-8"))
     parts = [_rates(latest), _others(latest)]
-    scale = HERE / "scale.json"
-    if scale.exists():
-        parts.append(_scale(json.loads(scale.read_text("utf-8"))))
+    for name, section in (("floor", _floor), ("soak", _soak), ("scale", _scale)):
+        run = HERE / f"{name}.json"
+        if run.exists():
+            parts.append(section(json.loads(run.read_text("utf-8"))))
     return "\n\n".join(parts)
 
 
@@ -76,6 +77,31 @@ def _others(latest: Mapping[str, Any]) -> str:
             f"CPU ({bombs['worst']}); `/healthz` answers meanwhile within {bombs['healthz_p99_ms']} ms (p99)."
         )
     return "\n".join(rows)
+
+
+def _floor(floor: Mapping[str, Any]) -> str:
+    record, request = floor["a record of a list, µs"], floor["a request, µs"]
+    decode, encode, *protection = record.values()
+    least = decode + encode, encode + sum(protection)
+    rows = [
+        "What the floor is made of (`python -m tests.bench.floor`: processor time of each ingredient, without HTTP). A record",
+        f"of a list costs the plaintext server {least[0]:.1f} µs, and whoever opens it {least[1]:.1f} µs: a list of any",
+        f"server in Python that opens these ciphertexts comes to about {least[0] / least[1]:.2f} of plaintext, HTTP left out.",
+        "",
+        "| ingredient | µs |",
+        "| --- | ---: |",
+    ]
+    rows += [f"| a record of a list: {name} | {cost:.1f} |" for name, cost in record.items()]
+    rows += [f"| {name} | {cost:.0f} |" for name, cost in request.items()]
+    return "\n".join(rows)
+
+
+def _soak(soak: Mapping[str, Any]) -> str:
+    memory = soak["resident_mb"]
+    return (
+        f"Soak: {soak['seconds']:.0f} s at {soak['connections']} connections, {soak['requests_failed']} requests failed; "
+        f"resident memory {memory['first']} MB at first, {memory['half']} MB half-way, {memory['last']} MB at last."
+    )
 
 
 def _scale(scale: Mapping[str, Any]) -> str:
