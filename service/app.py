@@ -65,9 +65,11 @@ from service.storage import (
     ObjectTrouble,
     StoreUnreachable,
     UnsafeBucket,
+    buckets,
     open_database,
     open_objects,
 )
+from service.storage.buckets import Buckets
 from service.storage.epoch import Epoch
 from service.storage.objects import S3Objects
 from service.templates import repository as templates_repository
@@ -89,6 +91,7 @@ INDEXES: tuple[Index, ...] = tuple(
             journal_repository,
             policies_repository,
             templates_repository,
+            buckets,
         )
     )
 )
@@ -307,7 +310,7 @@ def create_app(settings: Settings) -> Starlette:
         await system.close()
 
     operations = Operations(core, Checks(core, introspection=settings.may_introspect))
-    budgets = Budgets(settings.cost_per_minute, most=settings.cost_limit)
+    budgets = Budgets(settings.cost_per_minute, Buckets(system.database), most=settings.cost_limit)
     registered = Registered(settings.documents, only=settings.documents_only)
     answering = Answering(operations, registered, budgets, settings.operation_seconds)
     sockets = Sockets(

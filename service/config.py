@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     documents_only: bool = Field(False, description="answer registered documents only")
     cost_limit: int = Field(500_000, ge=1, description="largest cost of one operation")
     cost_per_minute: int = Field(
-        100_000_000, ge=1, description="cost that one actor may spend in a minute, per process"
+        100_000_000,
+        ge=1,
+        description="cost that one actor may spend in a minute, per process; expensive operations: in all",
     )
     operation_seconds: float = Field(20, gt=0, description="time after which an operation is given up")
     access_token_seconds: int = Field(600, ge=1, description="life of an access token")

@@ -45,11 +45,11 @@ class Answering:
         text = self._registered.text(asked.get("query"), asked.get("documentId"))
         return self._operations.read(text, asked.get("operationName"))
 
-    def pay(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> dict[str, int]:
-        """What it costs and what is left of the minute. Raises Refused TOO_COSTLY."""
+    async def pay(self, operation: Operation, variables: dict[str, Any] | None, context: Context) -> dict[str, int]:
+        """What it costs and what is left of the minute. Raises Refused TOO_COSTLY, THROTTLED."""
         cost = operation.cost(variables)
         who = context.caller.actor.id if context.caller else context.source
-        return {"asked": cost, "left": self._budgets.spend(who, cost)}
+        return {"asked": cost, "left": await self._budgets.spend(who, context.source, cost)}
 
     async def run(
         self, operation: Operation, variables: dict[str, Any] | None, context: Context, event: Any = None

@@ -240,7 +240,7 @@ class Conversation:
         events = SOURCES[source.field](self._sockets.feed, self._fresh, **source.arguments)
         async with aclosing(events):
             async for context, event in events:
-                answering.pay(operation, variables, context)
+                await answering.pay(operation, variables, context)
                 payload = await answering.run(operation, variables, context, event)
                 await self._send({"id": identifier, "type": "next", "payload": payload})
         return {"type": "complete"}

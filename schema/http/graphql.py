@@ -90,7 +90,7 @@ class GraphQLRoute:
             return status, {"errors": [presented(error, context) for error in operation]}
         if operation.kind is OperationType.SUBSCRIPTION:
             raise Refused(Code.INVALID_QUERY, reason="subscriptions are served over WebSocket")
-        cost = self._answering.pay(operation, variables, context)
+        cost = await self._answering.pay(operation, variables, context)
         body = await self._answering.run(operation, variables, context)
         body["extensions"] = {"cost": cost}
         return 200, body

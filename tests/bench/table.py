@@ -1,4 +1,5 @@
-"""`python -m tests.bench.table`: puts the figures of latest.json, floor.json, soak.json and scale.json into the README.
+"""`python -m tests.bench.table`: puts the figures of latest.json, motor.json, floor.json, soak.json and scale.json into the
+README.
 
 `tests/unit/test_readme.py` holds the README to them, so that no figure stands there which no run gave.
 """
@@ -22,7 +23,7 @@ def figures() -> str:
     """The README's section, from the files of the last runs."""
     latest = json.loads((HERE / "latest.json").read_text("utf-8"))
     parts = [_rates(latest), _others(latest)]
-    for name, section in (("floor", _floor), ("soak", _soak), ("scale", _scale)):
+    for name, section in (("motor", _other_driver), ("floor", _floor), ("soak", _soak), ("scale", _scale)):
         run = HERE / f"{name}.json"
         if run.exists():
             parts.append(section(json.loads(run.read_text("utf-8"))))
@@ -77,6 +78,12 @@ def _others(latest: Mapping[str, Any]) -> str:
             f"CPU ({bombs['worst']}); `/healthz` answers meanwhile within {bombs['healthz_p99_ms']} ms (p99)."
         )
     return "\n".join(rows)
+
+
+def _other_driver(run: Mapping[str, Any]) -> str:
+    rates, protected = run["rates"]["product"], run["ratios_protected"]
+    told = ", ".join(f"{name} {rates[name]:,.0f}/s ({_ratio(protected[name])} of by hand)" for name in WORKLOADS)
+    return f"The same through the other driver, {run['driver']}, in a run of its own: {told}."
 
 
 def _floor(floor: Mapping[str, Any]) -> str:

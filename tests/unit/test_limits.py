@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, OperationDefinitionNode, get_introspection_query, parse
 
-from schema.budgets import Budgets
+from schema.budgets import EXPENSIVE, SOURCES, Budgets
 from schema.documents import Checks, Registered, document_id
 from schema.limits import COST_MOST, Costs, check_values
 from schema.root import core
 from service.errors import Code, Refused
+from service.storage import Database
+from service.storage.buckets import Buckets
 from tests.fixtures.bombs import BOMBS, SIZE
 
+HERE = "192.0.2.1"
 HARMLESS = {"wide_list", "long_string", "comments"}
 """Within every limit: they are simply answered."""
 BY_SYNTAX = {"deep_selection", "deep_list", "deep_object", "unclosed"}
@@ -105,24 +108,50 @@ def test_a_refusal_says_by_how_much() -> None:
     assert "600" in refused.value.problem.message("zh-CN")
 
 
-def test_a_minute_is_spent_by_each_actor_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    budgets, at = Budgets(100), [0.0]
+async def test_a_minute_is_spent_by_each_actor_alone(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    budgets, at = Budgets(100, Buckets(database)), [0.0]
     monkeypatch.setattr("schema.budgets.time.monotonic", lambda: at[0])
-    assert budgets.spend("usr_a", 60) == 40
-    assert budgets.spend("usr_b", 100) == 0
+    assert await budgets.spend("usr_a", HERE, 60) == 40
+    assert await budgets.spend("usr_b", HERE, 100) == 0
     with pytest.raises(Refused) as refused:
-        budgets.spend("usr_a", 41)
+        await budgets.spend("usr_a", HERE, 41)
     assert refused.value.problem.params == {"cost": 101, "limit": 100}
-    assert budgets.spend("usr_a", 40) == 0, "what was refused was not spent"
+    assert await budgets.spend("usr_a", HERE, 40) == 0, "what was refused was not spent"
     at[0] = 61.0
-    assert budgets.spend("usr_a", 100) == 0
+    assert await budgets.spend("usr_a", HERE, 100) == 0
 
 
-def test_budgets_are_bounded() -> None:
-    budgets = Budgets(10)
+async def test_budgets_are_bounded(database: Database) -> None:
+    budgets = Budgets(10, Buckets(database))
     for number in range(30_000):
-        budgets.spend(f"usr_{number}", 1)
+        await budgets.spend(f"usr_{number}", HERE, 1)
     assert len(budgets._minutes) <= 10_000
+
+
+async def test_expensive_operations_have_one_budget_in_all_processes(database: Database) -> None:
+    """P1: whoever spreads over two processes gets no more."""
+    limit = 4 * EXPENSIVE
+    budgets = [Budgets(limit, Buckets(database)) for _ in range(2)]
+    for number in range(4):
+        assert await budgets[number % 2].spend("usr_a", HERE, EXPENSIVE) > 0
+    for process in budgets:
+        with pytest.raises(Refused) as refused:
+            await process.spend("usr_a", HERE, EXPENSIVE)
+        assert refused.value.problem.code is Code.THROTTLED
+        assert 10 <= refused.value.problem.params["seconds"] <= 16
+        assert await process.spend("usr_a", HERE, EXPENSIVE - 1) > 0, "what is cheap goes on"
+        assert await process.spend("usr_b", HERE, EXPENSIVE) > 0
+
+
+async def test_many_accounts_of_one_source_have_no_endless_budget(database: Database) -> None:
+    """P1: split accounts."""
+    budgets = Budgets(EXPENSIVE, Buckets(database))
+    for number in range(SOURCES):
+        assert await budgets.spend(f"usr_{number}", HERE, EXPENSIVE) == 0
+    with pytest.raises(Refused) as refused:
+        await budgets.spend("usr_another", HERE, EXPENSIVE)
+    assert refused.value.problem.code is Code.THROTTLED
+    assert await budgets.spend("usr_elsewhere", "192.0.2.9", EXPENSIVE) == 0
 
 
 @pytest.mark.parametrize("typo", ["{ viewr { id } }", "{ customers { nodes { nam } } }", "{ node(idd: 1) { id } }"])
