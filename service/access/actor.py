@@ -130,10 +130,11 @@ class Caller:
         if not self.may(step, relations):
             raise NotPermitted(step, record)
 
-    def may_ask(self, sensitivity: Sensitivity, *, free_text: bool = False) -> bool:
-        """Whether fields of this class may be filtered, sorted, faceted or searched by this actor at all."""
-        needed = Level.PARTIAL if free_text else Level.FULL
-        return self.policy.lowest(self.actor.roles, sensitivity) >= needed
+    def level(self, sensitivity: Sensitivity) -> Level:
+        """The level of a class that holds for every relation which the actor's rows come through: what `questions`
+        decides by.
+        """
+        return self.policy.lowest(self.actor.roles, sensitivity)
 
     def looked_up(self, field: str, value: str) -> None:
         """Remember that a value was asked for by blind equality; only the field will be written down."""

@@ -170,7 +170,7 @@ class Uniqueness:
         for token, path, sensitivity in claims:
             if not await self._store.has_claim(token, record):
                 free.add(token)
-            elif caller.policy.lowest(caller.actor.roles, sensitivity) >= Level.BLIND:
+            elif caller.level(sensitivity) >= Level.BLIND:
                 taken.add(path)
         if taken:
             raise await self._told(caller, taken)
