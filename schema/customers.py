@@ -175,7 +175,9 @@ CustomerConnection = connection_types(Customer, "Customer")
 
 @strawberry.input(description="A number or address asked for as a whole: it finds by equality, and by nothing else.")
 class BlindEquality:
-    """There is no other operator, so that a part, a range or an order can't be asked for (B2)."""
+    """There is no other operator, so that a part, a range or an order can't be asked for (B2). Each is journalled, and
+    one actor may ask so many times only (THROTTLED).
+    """
 
     eq: str = strawberry.field(description="The whole value, however it is spelled; what can't be one finds nothing.")
 

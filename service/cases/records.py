@@ -62,7 +62,9 @@ class CaseRecords:
         self._people = people
         self._customers = customers
         self._calendar = calendar
-        self._uniqueness = Uniqueness(database, self.repository, journal, blind, noun="case", index=CASES_UNIQUE)
+        self._uniqueness = Uniqueness(
+            database, self.repository, journal, blind, customers.lookups, noun="case", index=CASES_UNIQUE
+        )
         customers.on_new_owner(self._hand_over)
 
     async def reaches(self, caller: Caller, case: str) -> bool:

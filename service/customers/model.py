@@ -13,6 +13,7 @@ from service.keys.rules import RecordForm
 
 CUSTOMERS = "customers"
 DUPLICATES = "duplicates"
+LOOKUPS = "lookups"
 PREFIX = "cus"
 
 NAME, CONTACT, IDENTITY, FINANCIAL = (

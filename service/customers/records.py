@@ -9,9 +9,11 @@ from typing import Any, Protocol
 from bson import Binary
 
 from service.access.actor import Caller
+from service.access.declared import camel
 from service.access.policy import Relation
 from service.access.view import View
 from service.crypto import BlindIndex
+from service.customers.lookups import Lookups
 from service.customers.model import CUSTOMERS, FORM, QUESTIONS, SHAPE
 from service.customers.repository import CUSTOMERS_UNIQUE, CustomerRepository
 from service.customers.rules import normal_lookup
@@ -47,13 +49,17 @@ class CustomerRecords:
         jobs: Jobs,
         templates: Templates,
         people: People,
+        *,
+        lookups_per_minute: int,
+        lookups_per_day: int,
     ) -> None:
         self._database = database
         self._repository = CustomerRepository(database)
+        self.lookups = Lookups(self._repository, per_minute=lookups_per_minute, per_day=lookups_per_day)
         self._keys = keys
         self._blind = blind
         self._uniqueness = Uniqueness(
-            database, self._repository, journal, blind, noun="customer", index=CUSTOMERS_UNIQUE
+            database, self._repository, journal, blind, self.lookups, noun="customer", index=CUSTOMERS_UNIQUE
         )
         self._journal = journal
         self._jobs = jobs
@@ -115,7 +121,8 @@ class CustomerRecords:
         lookups = {name: value for name, value in asked.items() if name in QUESTIONS.blind}
         condition = {_STORED.get(name, name): value for name, value in asked.items() if name not in lookups}
         for name, value in lookups.items():
-            caller.looked_up(name, value)
+            if caller.looked_up(name, value, QUESTIONS.classes(name)[0]):  # a page and its total ask once
+                await self.lookups.spend(caller, camel(name))
             normal = normal_lookup(name, value)
             if normal is None:
                 return None

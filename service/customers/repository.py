@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.access.actor import Reach
-from service.customers.model import CUSTOMERS, DUPLICATES
-from service.storage import Database, Index, UnitOfWork
+from service.customers.model import CUSTOMERS, DUPLICATES, LOOKUPS
+from service.storage import Database, DuplicateKey, Index, UnitOfWork
 from service.storage.paging import counting, page_query
 
 CUSTOMERS_UNIQUE = "customers_unique"
@@ -30,6 +31,7 @@ INDEXES = (
     ),
     Index(CUSTOMERS, (("unique", 1),), CUSTOMERS_UNIQUE, unique=True, partial={"unique": {"$exists": True}}),
     Index(DUPLICATES, (("department", 1), ("_id", -1)), "duplicates_department"),
+    Index(LOOKUPS, (("full_at", 1),), "lookups_full", expire_after_seconds=0),
 )
 INDEXED = frozenset(index.keys[0][0] for index in INDEXES if index.collection == CUSTOMERS)
 # Tokens are asked for, never read.
@@ -46,6 +48,7 @@ class CustomerRepository:
 
     def __init__(self, database: Database) -> None:
         self._customers = database.collection(CUSTOMERS)
+        self._lookups = database.collection(LOOKUPS)
 
     async def get(self, reach: Reach, customer: str) -> dict[str, Any] | None:
         """One customer within reach."""
@@ -116,6 +119,36 @@ class CustomerRepository:
         await unit.collection(CUSTOMERS).update_one(
             {"_id": customer}, {"$set": dict(reach), "$inc": {"search_version": 1}}
         )
+
+    async def draw_lookups(
+        self, actor: str, count: int, most: Mapping[str, tuple[int, int]], at: datetime
+    ) -> dict[str, Any]:
+        """Draws from an actor's buckets if each holds enough (`allowed`); what is left of each. `most`: size, and the
+        seconds in which an empty bucket fills up. One step of the database: draws at the same moment see each other.
+        """
+        elapsed = {"$max": [0, {"$divide": [{"$subtract": [at, {"$ifNull": ["$at", at]}]}, 1000]}]}
+        filled = {
+            name: {
+                "$min": [size, {"$add": [{"$ifNull": [f"${name}", size]}, {"$multiply": [elapsed, size / seconds]}]}]
+            }
+            for name, (size, seconds) in most.items()
+        }
+        needed = {name: min(count, size) for name, (size, _) in most.items()}
+        allowed = {"$and": [{"$gte": [f"${name}", amount]} for name, amount in needed.items()]}
+        drawn = {
+            name: {"$cond": ["$allowed", {"$subtract": [f"${name}", n]}, f"${name}"]} for name, n in needed.items()
+        }
+        full_at = at + timedelta(seconds=max(seconds for _, seconds in most.values()))
+        change: list[dict[str, Any]] = [
+            {"$set": filled},
+            {"$set": {"allowed": allowed}},
+            {"$set": {**drawn, "at": at, "full_at": full_at}},
+        ]
+        try:
+            found = await self._lookups.find_one_and_update({"_id": actor}, change, upsert=True)
+        except DuplicateKey:  # another of this actor's first lookups made it meanwhile
+            found = await self._lookups.find_one_and_update({"_id": actor}, change, upsert=True)
+        return found or {}
 
     async def note_duplicate(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
         """Puts a probable duplicate on the supervisor's list."""

@@ -14,7 +14,7 @@ from typing import Any
 from bson import Binary
 
 from service.access.actor import Caller, IdempotencyMark
-from service.access.declared import RECORDED_BITS
+from service.access.declared import RECORDED_BITS, Sensitivity
 from service.clock import new_id, now
 from service.errors import Code, Invalid
 from service.journal.canonical import canonical
@@ -83,8 +83,10 @@ class Journal:
         forgets it. Nothing asked or shown, no entry.
         """
         if caller.lookups:
-            fields = sorted({field for field, _ in caller.lookups})
-            details = {"fields": fields, "values": len(caller.lookups)}
+            fields = sorted({field for field, _, _ in caller.lookups})
+            classes = sorted({sensitivity.value for _, _, sensitivity in caller.lookups})
+            levels = {name: caller.level(Sensitivity(name)).name for name in classes}
+            details = {"fields": fields, "values": len(caller.lookups), "levels": levels}
             caller.lookups.clear()
             await self._alone.commit(self._document(caller, Work("customer.lookup", details=details)))
         if not caller.reads:

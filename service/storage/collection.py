@@ -125,13 +125,15 @@ class Collection:
     async def find_one_and_update(
         self,
         where: Filter,
-        change: Filter,
+        change: Filter | Sequence[Filter],
         *,
         upsert: bool = False,
         before: bool = False,
         sort: Sorting | None = None,
     ) -> Document | None:
-        """The changed document (or, with `before`, its former state); None when nothing matched."""
+        """The changed document (or, with `before`, its former state); None when nothing matched. `change` may be a
+        pipeline, which computes from what is stored. Raises DuplicateKey.
+        """
         try:
             found: Document | None = await self._native.find_one_and_update(
                 where,

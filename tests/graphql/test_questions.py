@@ -198,7 +198,11 @@ def test_one_lookup_is_one_entry(company: Company, stores: Stores) -> None:
     company.data("manager", document + " }", **phones)
     entries = stores.find("journal", where, sort=[("_id", 1)])
     assert len(entries) == before + 2
-    assert json.loads(bytes(entries[-1]["entry"]))["details"] == {"fields": ["phone"], "values": 3}
+    assert json.loads(bytes(entries[-1]["entry"]))["details"] == {
+        "fields": ["phone"],
+        "values": 3,
+        "levels": {"CONTACT": "FULL"},
+    }
 
 
 def test_a_lookup_that_finds_nothing_is_an_entry_too(company: Company, stores: Stores) -> None:
@@ -206,4 +210,8 @@ def test_a_lookup_that_finds_nothing_is_an_entry_too(company: Company, stores: S
     before = stores.find("journal", where)
     assert company.data("other_clerk", FIND, f={"idNumber": {"eq": "7"}})["customers"]["totalCount"] == 0
     (entry,) = [entry for entry in stores.find("journal", where) if entry not in before]
-    assert json.loads(bytes(entry["entry"]))["details"] == {"fields": ["id_number"], "values": 1}
+    assert json.loads(bytes(entry["entry"]))["details"] == {
+        "fields": ["id_number"],
+        "values": 1,
+        "levels": {"IDENTITY": "BLIND"},
+    }
