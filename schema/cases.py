@@ -49,7 +49,7 @@ class CaseEvent:
 CaseEventConnection = connection_types(CaseEvent, "CaseEvent")
 
 
-@record_type(CaseModel, leave_out=("department",), interfaces=(Node,))
+@record_type(CaseModel, leave_out=("customer", "owner", "assignee", "department"), interfaces=(Node,))
 class Case:
     """A case."""
 

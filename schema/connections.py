@@ -43,13 +43,13 @@ def page_size(first: int | None) -> int:
 _EMPTY = {"en": "must not be empty; leave it out to ask without it", "zh-CN": "不能为空;不按此条件查询时请省略"}
 
 
-def conditions(filter: Mapping[str, Any] | None, *, blind: frozenset[str] = frozenset()) -> dict[str, Any]:
+def conditions(filter: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was really asked: null and absent are no condition; an empty list matches nothing. An empty text is no
-    value of any field (but of `blind` ones, where whatever is no number matches nothing). Raises Refused VALIDATION.
+    value of any field. Raises Refused VALIDATION.
     """
     asked = {name: value for name, value in (filter or {}).items() if value is not None}
     for name, value in asked.items():
-        if value == "" and name not in blind:
+        if value == "":
             raise Refused(Code.VALIDATION, to_camel_case(name), reason=_EMPTY)
     return asked
 

@@ -19,9 +19,8 @@ from schema.people import Department, User
 from schema.records import ValueKind, Visibility, enum_type, record_type
 from schema.templates import Attribute, AttributeInput, attributes_of
 from search.port import After
-from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
+from service.customers.model import QUESTIONS, ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.customers.model import Customer as CustomerModel
-from service.customers.records import BLIND_FIELDS
 from service.errors import Code, Refused
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class CustomerRevision:
 CustomerRevisionConnection = connection_types(CustomerRevision, "CustomerRevision", counted=False)
 
 
-@record_type(CustomerModel, leave_out=("department",), interfaces=(Node,))
+@record_type(CustomerModel, leave_out=("department", "owner"), interfaces=(Node,))
 class Customer:
     """A customer."""
 
@@ -174,6 +173,15 @@ def _revision(view: Any) -> dict[str, Any]:
 CustomerConnection = connection_types(Customer, "Customer")
 
 
+@strawberry.input(description="A number or address asked for as a whole: it finds by equality, and by nothing else.")
+class BlindEquality:
+    """There is no other operator, so that a part, a range or an order can't be asked for (B2). Each is journalled, and
+    one actor may ask so many times only (THROTTLED).
+    """
+
+    eq: str = strawberry.field(description="The whole value, however it is spelled; what can't be one finds nothing.")
+
+
 @strawberry.input(description="Which customers; conditions are joined by and.")
 class CustomerFilter:
     """Open fields, and blind equality on numbers (B2): the whole number finds, a part of it does not."""
@@ -183,10 +191,12 @@ class CustomerFilter:
     owner: strawberry.ID | None = strawberry.field(default=None, description="Whose file.")
     department: strawberry.ID | None = strawberry.field(default=None, description="Which department's.")
     tag: str | None = strawberry.field(default=None, description="With this tag.")
-    phone: str | None = strawberry.field(default=None, description="The whole phone number.")
-    email: str | None = strawberry.field(default=None, description="The whole e-mail address.")
-    id_number: str | None = strawberry.field(default=None, description="The whole identity card number.")
-    registration_number: str | None = strawberry.field(default=None, description="The whole registration number.")
+    phone: BlindEquality | None = strawberry.field(default=None, description="Their phone number, or a contact's.")
+    email: BlindEquality | None = strawberry.field(default=None, description="Their e-mail address, or a contact's.")
+    id_number: BlindEquality | None = strawberry.field(default=None, description="Their identity card's number.")
+    registration_number: BlindEquality | None = strawberry.field(
+        default=None, description="Their unified social credit code."
+    )
 
 
 @enum_type
@@ -336,7 +346,8 @@ async def customers(
     """Customers within reach: all, those that match, or by part of their name (`query`, best first)."""
     context = context_of(info)
     caller, size = context.signed_in, page_size(first)
-    where = plain(conditions(filter, blind=frozenset(BLIND_FIELDS)))
+    asked = plain(conditions(filter))
+    where = {name: value["eq"] if name in QUESTIONS.blind else value for name, value in asked.items()}
     order = order_by or CustomerOrder.CREATED_AT_DESC
     question = ["customers", query, where, order.value]
     position = context.parts.cursors.read(caller, question, after)

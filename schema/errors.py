@@ -34,6 +34,8 @@ def presented(error: GraphQLError, context: Context) -> dict[str, Any]:
         shown["extensions"] = {"code": problem.code.value}
         if problem.field:
             shown["extensions"]["field"] = problem.field
+        if problem.code is Code.THROTTLED:
+            shown["extensions"]["retryAfter"] = problem.params["seconds"]
     if error.locations:
         shown["locations"] = [{"line": spot.line, "column": spot.column} for spot in error.locations]
     if error.path:
@@ -64,14 +66,16 @@ def _where(error: BaseException) -> str:
 
 
 async def record_refusals(errors: list[GraphQLError], context: Context) -> None:
-    """Refusals are entries of the journal too: NOT_PERMITTED and refused questions, one entry per request."""
+    """Refusals are entries of the journal too: NOT_PERMITTED, refused questions, and what was asked for too often; one
+    entry per request.
+    """
     if context.caller is None:
         return
     refused = [
         error.original_error
         for error in errors
         if isinstance(error.original_error, Refused)
-        and error.original_error.problem.code in (Code.NOT_PERMITTED, Code.QUESTION_REFUSED)
+        and error.original_error.problem.code in (Code.NOT_PERMITTED, Code.QUESTION_REFUSED, Code.THROTTLED)
     ]
     if not refused:
         return
@@ -82,9 +86,12 @@ async def record_refusals(errors: list[GraphQLError], context: Context) -> None:
         repeatable=False,
         details={
             "steps": sorted({error.action for error in refused if isinstance(error, NotPermitted)}),
-            "questions": sorted(
-                {error.problem.field or "" for error in refused if not isinstance(error, NotPermitted)}
-            ),
+            "questions": _fields(refused, Code.QUESTION_REFUSED),
+            "throttled": _fields(refused, Code.THROTTLED),
         },
     )
     await context.parts.journal.record(context.caller, work)
+
+
+def _fields(refused: list[Refused], code: Code) -> list[str]:
+    return sorted({error.problem.field or "" for error in refused if error.problem.code is code})

@@ -16,18 +16,26 @@ from search import port
 from search.port import IndexDocument
 from service.access.declared import Sensitivity
 from service.access.identifiers import replaced
+from service.access.questions import Asked, by_words
 from service.access.view import Opened
+from service.cases.model import CASE_SHAPE, EVENT_SHAPE
+from service.customers.model import SHAPE as CUSTOMER_SHAPE
+from service.evidence.model import PAGE_SHAPE
+from service.evidence.model import SHAPE as EVIDENCE_SHAPE
 
 NARRATIVE, NEGOTIATION, NAME = Sensitivity.NARRATIVE, Sensitivity.NEGOTIATION, Sensitivity.NAME
 
-# Which class a text field holds: a keyword is asked only of fields that the actor may search.
-CLASS_OF_TEXT: Mapping[str, Sensitivity] = {
-    port.TITLE: NARRATIVE,
-    port.WITH_CUSTOMER: NARRATIVE,
-    port.FROM_CUSTOMER: NARRATIVE,
-    port.SCAN: NARRATIVE,
-    port.INTERNAL: NEGOTIATION,
-    port.CUSTOMER_NAME: NAME,
+# Which stored fields a text field holds words of: a keyword is asked only of those that the actor may search.
+TEXTS: Mapping[str, Asked] = {
+    name: by_words("query", *fields)
+    for name, fields in {
+        port.TITLE: ((CASE_SHAPE, "title"), (CASE_SHAPE, "product")),
+        port.WITH_CUSTOMER: ((CASE_SHAPE, "resolution"), (EVENT_SHAPE, "text")),
+        port.FROM_CUSTOMER: ((CASE_SHAPE, "description"), (EVENT_SHAPE, "text")),
+        port.SCAN: ((EVIDENCE_SHAPE, "file_name"), (PAGE_SHAPE, "text")),
+        port.INTERNAL: ((EVENT_SHAPE, "internal_text"),),
+        port.CUSTOMER_NAME: ((CUSTOMER_SHAPE, "name"),),
+    }.items()
 }
 _LAYER_FIELD = {"WITH_CUSTOMER": port.WITH_CUSTOMER, "FROM_CUSTOMER": port.FROM_CUSTOMER, "INTERNAL": port.INTERNAL}
 
@@ -51,7 +59,7 @@ def case_document(
     """One case with its history, the words of its scans and its customer's name."""
     stored = case.document
     narrative = case.section(NARRATIVE)
-    texts: dict[str, list[str]] = {name: [] for name in CLASS_OF_TEXT}
+    texts: dict[str, list[str]] = {name: [] for name in TEXTS}
     texts[port.TITLE] += [narrative.get("title") or "", narrative.get("product") or ""]
     texts[port.FROM_CUSTOMER].append(narrative.get("description") or "")
     texts[port.WITH_CUSTOMER].append(narrative.get("resolution") or "")

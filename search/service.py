@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from search import port
-from search.document import CLASS_OF_TEXT
+from search.document import TEXTS
 from search.highlight import Fragment, fragments
 from search.port import After, EngineUnavailable, Question, SearchEngine, Sort, UnknownGeneration
 from search.query import Keywords, QueryError, parse
+from service.access import questions
 from service.access.actor import Caller
-from service.access.declared import Sensitivity
 from service.access.view import View
+from service.cases.model import CASE_QUESTIONS
 from service.cases.service import Cases
 from service.crypto import CiphertextError
+from service.customers.model import QUESTIONS as CUSTOMER_QUESTIONS
 from service.customers.service import Customers
 from service.errors import Code, Refused
 from service.evidence.service import EvidenceRoom
@@ -87,6 +89,9 @@ class Search:
     ) -> Found:
         """Keyword and conditional search over cases and scans (R55)."""
         keywords = _parsed(query)
+        facets = FACETS if with_facets else ()
+        ordered = () if sort.field == port.RELEVANCE else (sort.field,)
+        CASE_QUESTIONS.permit(caller, [*terms, *ordered, *facets, *([port.RAISED_AT] if any(raised) else [])])
         question = Question(
             kind="case",
             reach=reach_of(caller),
@@ -98,7 +103,7 @@ class Search:
             sort=sort,
             after=after,
             first=first + 1,
-            facets=FACETS if with_facets else (),
+            facets=facets,
         )
         answer = await self._ask(question)
         page = answer.hits[:first]
@@ -115,8 +120,7 @@ class Search:
     ) -> tuple[list[tuple[View, After]], int, bool]:
         """Customers by part of their name."""
         keywords = _parsed(query)
-        if not caller.may_ask(Sensitivity.NAME):
-            raise Refused(Code.QUESTION_REFUSED, "query")
+        CUSTOMER_QUESTIONS.permit(caller, ["query", *terms])
         question = Question(
             kind="customer",
             reach=reach_of(caller),
@@ -210,14 +214,10 @@ def _parsed(query: str) -> Keywords:
 
 def searchable(caller: Caller, keywords: Keywords) -> frozenset[str]:
     """The text fields that the caller may search. Raises Refused when keywords were given and there is none."""
-    fields = frozenset(
-        name
-        for name, sensitivity in CLASS_OF_TEXT.items()
-        if caller.may_ask(sensitivity, free_text=sensitivity is not Sensitivity.NAME)
-    )
-    if keywords.phrases and not fields:
-        raise Refused(Code.QUESTION_REFUSED, "query")
-    return fields
+    found = frozenset(name for name, asked in TEXTS.items() if questions.may_ask(caller, asked))
+    if keywords.phrases and not found:
+        questions.permit(caller, TEXTS.values())
+    return found
 
 
 def reach_of(caller: Caller) -> port.Reach:

@@ -236,7 +236,17 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     keys = Keys(database, keyring, epoch)
     templates = Templates(database, epoch, journal)
     blind = BlindIndex(keyring.secret)
-    customers = Customers(database, keys, blind, journal, jobs, templates, identity)
+    customers = Customers(
+        database,
+        keys,
+        blind,
+        journal,
+        jobs,
+        templates,
+        identity,
+        lookups_per_minute=settings.lookups_per_minute,
+        lookups_per_day=settings.lookups_per_day,
+    )
     calendar = Calendar(ChineseWorkdays(), settings.time_zone)
     cases = Cases(database, keys, journal, templates, identity, customers, calendar, blind)
     evidence = EvidenceRoom(

@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     operation_seconds: float = Field(20, gt=0, description="time after which an operation is given up")
     access_token_seconds: int = Field(600, ge=1, description="life of an access token")
     refresh_token_days: int = Field(14, ge=1, description="life of a session without use")
+    lookups_per_minute: int = Field(
+        60, ge=1, description="whole numbers that one actor may look for in a minute, by equality or in texts"
+    )
+    lookups_per_day: int = Field(1_000, ge=1, description="the same for a day")
     upload_limit_bytes: int = Field(200 * 1024 * 1024, ge=1, description="largest file accepted")
     retention_years: int = Field(3, description="COMPLIANCE retention set on archived evidence (R43)")
     time_zone: str = Field("Asia/Shanghai", description="time zone of the business calendar")

@@ -87,7 +87,7 @@ class Caller:
     locale: str = "zh-CN"
     expires: datetime | None = None
     reads: dict[str, int] = field(default_factory=dict)
-    lookups: set[tuple[str, str]] = field(default_factory=set)
+    lookups: set[tuple[str, str, Sensitivity]] = field(default_factory=set)
     mark: IdempotencyMark | None = None
     _reach: Reach | None = None
 
@@ -134,14 +134,19 @@ class Caller:
         if not self.may(step, relations):
             raise NotPermitted(step, record)
 
-    def may_ask(self, sensitivity: Sensitivity, *, free_text: bool = False) -> bool:
-        """Whether fields of this class may be filtered, sorted, faceted or searched by this actor at all."""
-        needed = Level.PARTIAL if free_text else Level.FULL
-        return self.policy.lowest(self.actor.roles, sensitivity) >= needed
+    def level(self, sensitivity: Sensitivity) -> Level:
+        """The level of a class that holds for every relation which the actor's rows come through: what `questions`
+        decides by.
+        """
+        return self.policy.lowest(self.actor.roles, sensitivity)
 
-    def looked_up(self, field: str, value: str) -> None:
-        """Remember that a value was asked for by blind equality; only the field will be written down."""
-        self.lookups.add((field, value))
+    def looked_up(self, field: str, value: str, sensitivity: Sensitivity) -> bool:
+        """Remember that a value was asked for by blind equality; only the field, its class, and how much of that the
+        actor sees will be written down. Whether it is asked for the first time in this request.
+        """
+        known = len(self.lookups)
+        self.lookups.add((field, value, sensitivity))
+        return len(self.lookups) > known
 
     def saw(self, record: str, sensitivity: Sensitivity) -> None:
         """Remember that a recorded class was delivered in full."""

@@ -116,6 +116,12 @@ class RecordShape:
     composites: dict[str, RecordShape]
 
 
+def camel(name: str) -> str:
+    """A stored field's name as clients know it."""
+    first, *rest = name.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
 class UndeclaredField(TypeError):
     """A model has a field that says nothing about its sensitivity."""
 

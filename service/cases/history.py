@@ -14,6 +14,7 @@ from service.access.view import View
 from service.cases.model import (
     EVENT_FORM,
     EVENT_PREFIX,
+    EVENT_QUESTIONS,
     EVENT_SHAPE,
     EVENTS,
     CaseState,
@@ -88,6 +89,7 @@ class History:
         self, caller: Caller, case: View, *, after: int | None, descending: bool, limit: int
     ) -> list[View]:
         """A page of the history in the layers that the caller may see (R36)."""
+        EVENT_QUESTIONS.permit(caller, ["sequence"])
         documents = await self._repository.events(
             case.id, _layers(case), after=after, descending=descending, limit=limit
         )
@@ -98,6 +100,7 @@ class History:
         self, caller: Caller, cases: Sequence[View], *, descending: bool, limit: int
     ) -> dict[str, list[View]]:
         """The first page of the history of each of some cases, in one question for all that are seen alike."""
+        EVENT_QUESTIONS.permit(caller, ["sequence"])
         alike: dict[tuple[str, ...], list[str]] = {}
         for case in cases:
             alike.setdefault(tuple(_layers(case)), []).append(case.id)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from service.access.declared import Attributes, Kind, Open, Sensitive, Sensitivity, shape_of
 from service.access.policy import Role
+from service.access.questions import Questions
 from service.keys.rules import RecordForm
 
 CASES = "cases"
@@ -112,6 +113,9 @@ class Case:
     """A case's stored fields."""
 
     id: Annotated[str, Open("The case's id.")]
+    customer: Annotated[str, Open("Id of the customer whose objection it is.")]
+    owner: Annotated[str, Open("Id of the account manager of its customer.")]
+    assignee: Annotated[str | None, Open("Id of the agent who handles it.")]
     number: Annotated[str, Open("The number that people read: unique, increasing, gaps allowed.")]
     state: Annotated[CaseState, Open("Where it stands.")]
     category: Annotated[str, Open("Key of its category in the template.")]
@@ -154,3 +158,7 @@ CASE_SHAPE = shape_of(Case)
 EVENT_SHAPE = shape_of(CaseEvent)
 CASE_FORM = RecordForm(CASES, CASE_SHAPE)
 EVENT_FORM = RecordForm(EVENTS, EVENT_SHAPE)
+CASE_QUESTIONS = Questions(
+    CASE_SHAPE, also={"raised_from": "raised_at", "raised_to": "raised_at", "month": "raised_at"}
+)
+EVENT_QUESTIONS = Questions(EVENT_SHAPE)

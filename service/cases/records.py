@@ -10,7 +10,7 @@ from service.access.policy import Relation
 from service.access.view import View
 from service.cases.calendar import Calendar
 from service.cases.history import History, NewEvent
-from service.cases.model import CASE_FORM, CASE_SHAPE, CASES, CaseState
+from service.cases.model import CASE_FORM, CASE_QUESTIONS, CASE_SHAPE, CASES, CaseState
 from service.cases.repository import CASES_UNIQUE, CaseRepository
 from service.cases.rules import (
     REQUIRES,
@@ -62,7 +62,9 @@ class CaseRecords:
         self._people = people
         self._customers = customers
         self._calendar = calendar
-        self._uniqueness = Uniqueness(database, self.repository, journal, blind, noun="case", index=CASES_UNIQUE)
+        self._uniqueness = Uniqueness(
+            database, self.repository, journal, blind, customers.lookups, noun="case", index=CASES_UNIQUE
+        )
         customers.on_new_owner(self._hand_over)
 
     async def reaches(self, caller: Caller, case: str) -> bool:
@@ -91,7 +93,8 @@ class CaseRecords:
         after: tuple[Any, str] | None = None,
         limit: int,
     ) -> list[View]:
-        """A page of the cases within reach; `where` holds open fields only."""
+        """A page of the cases within reach. `where` names what `CASE_QUESTIONS` does. Raises Refused."""
+        CASE_QUESTIONS.permit(caller, ["id" if sort == "_id" else sort, *asked_by(where)])
         documents = await self.repository.listed(
             caller.reach, condition(where), sort=sort, descending=descending, after=after, limit=limit
         )
@@ -107,7 +110,8 @@ class CaseRecords:
         return found
 
     async def count(self, caller: Caller, where: Mapping[str, Any]) -> int:
-        """How many cases within reach match."""
+        """How many cases within reach match. Raises Refused."""
+        CASE_QUESTIONS.permit(caller, asked_by(where))
         return await self.repository.count(caller.reach, condition(where))
 
     async def views(self, caller: Caller, documents: Sequence[Mapping[str, Any]]) -> list[View]:
@@ -254,6 +258,11 @@ def relations(caller: Caller, document: Mapping[str, Any]) -> frozenset[Relation
     """How the caller stands to a case."""
     agents = [document["assignee"]] if document["assignee"] else []
     return caller.relations(document["owner"], agents, [document["department"]])
+
+
+def asked_by(where: Mapping[str, Any]) -> list[str]:
+    """The names by which is really asked."""
+    return [name for name, value in where.items() if value is not None]
 
 
 def condition(where: Mapping[str, Any]) -> dict[str, Any]:

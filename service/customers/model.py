@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Annotated, Any
 
 from service.access.declared import Attributes, Kind, Open, Sensitive, Sensitivity, shape_of
+from service.access.questions import Questions
 from service.keys.rules import RecordForm
 
 CUSTOMERS = "customers"
@@ -104,6 +105,7 @@ class Customer:
     """A customer's stored fields."""
 
     id: Annotated[str, Open("The customer's id.")]
+    owner: Annotated[str, Open("Id of the account manager whose file it is.")]
     kind: Annotated[CustomerKind, Open("Person or organisation.")]
     relation: Annotated[CustomerRelation, Open("Prospect, customer or partner.")]
     name: Annotated[str | None, Sensitive(NAME, Kind.NAME, "Full name.")]
@@ -125,3 +127,14 @@ class Customer:
 
 SHAPE = shape_of(Customer)
 FORM = RecordForm(CUSTOMERS, SHAPE)
+QUESTIONS = Questions(
+    SHAPE,
+    also={"tag": "tags", "customer_kind": "kind"},
+    blind={
+        "phone": ("channels.value", "contacts.phone"),
+        "email": ("channels.value", "contacts.email"),
+        "id_number": ("identity_numbers.value",),
+        "registration_number": ("identity_numbers.value",),
+    },
+    words={"query": ("name",)},
+)

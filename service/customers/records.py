@@ -9,29 +9,25 @@ from typing import Any, Protocol
 from bson import Binary
 
 from service.access.actor import Caller
-from service.access.declared import Level, Sensitivity
+from service.access.declared import camel
 from service.access.policy import Relation
 from service.access.view import View
 from service.crypto import BlindIndex
-from service.customers.model import CUSTOMERS, FORM, SHAPE
+from service.customers.lookups import Lookups
+from service.customers.model import CUSTOMERS, FORM, QUESTIONS, SHAPE
 from service.customers.repository import CUSTOMERS_UNIQUE, CustomerRepository
-from service.customers.rules import camel, normal_lookup
+from service.customers.rules import normal_lookup
 from service.customers.uniqueness import Uniqueness
-from service.errors import Code, Refused
 from service.identity.model import User
 from service.jobs.service import Jobs
 from service.journal.model import Touched
 from service.journal.service import Journal
 from service.keys.service import Keys, SealedRecord
 from service.storage import Database, UnitOfWork
+from service.storage.buckets import Buckets
 from service.templates.service import Templates
 
-BLIND_FIELDS = {
-    "phone": Sensitivity.CONTACT,
-    "email": Sensitivity.CONTACT,
-    "id_number": Sensitivity.IDENTITY,
-    "registration_number": Sensitivity.IDENTITY,
-}
+_STORED = {"tag": "tags"}
 
 OwnerFollower = Callable[[UnitOfWork, str, str, str], Awaitable[Sequence[Touched]]]
 
@@ -54,13 +50,17 @@ class CustomerRecords:
         jobs: Jobs,
         templates: Templates,
         people: People,
+        *,
+        lookups_per_minute: int,
+        lookups_per_day: int,
     ) -> None:
         self._database = database
         self._repository = CustomerRepository(database)
+        self.lookups = Lookups(Buckets(database), per_minute=lookups_per_minute, per_day=lookups_per_day)
         self._keys = keys
         self._blind = blind
         self._uniqueness = Uniqueness(
-            database, self._repository, journal, blind, noun="customer", index=CUSTOMERS_UNIQUE
+            database, self._repository, journal, blind, self.lookups, noun="customer", index=CUSTOMERS_UNIQUE
         )
         self._journal = journal
         self._jobs = jobs
@@ -100,7 +100,8 @@ class CustomerRecords:
         after: tuple[Any, str] | None = None,
         limit: int,
     ) -> list[View]:
-        """A page of the customers within reach. `where` holds open fields and `lookups` (see `_condition`)."""
+        """A page of the customers within reach. `where` names what `QUESTIONS` does. Raises Refused."""
+        QUESTIONS.permit(caller, ["id" if sort == "_id" else sort])
         condition = await self._condition(caller, where)
         if condition is None:
             return []
@@ -115,22 +116,14 @@ class CustomerRecords:
         return await self._repository.count(caller.reach, condition) if condition is not None else 0
 
     async def _condition(self, caller: Caller, where: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Open conditions, and blind equality (B2) for whoever has at least BLIND; None can match nothing.
-
-        Refused before it runs, the same whether or not it would match.
-        """
-        condition: dict[str, Any] = {}
-        for name in ("kind", "relation", "owner", "department"):
-            if where.get(name) is not None:
-                condition[name] = where[name]
-        if where.get("tag") is not None:
-            condition["tags"] = where["tag"]
-        lookups = {name: where[name] for name in BLIND_FIELDS if where.get(name) is not None}
-        for name in lookups:
-            if caller.policy.lowest(caller.actor.roles, BLIND_FIELDS[name]) < Level.BLIND:
-                raise Refused(Code.QUESTION_REFUSED, camel(name))
+        """Open conditions, and blind equality (B2); None can match nothing. Raises Refused before anything is asked."""
+        asked = {name: value for name, value in where.items() if value is not None}
+        QUESTIONS.permit(caller, asked)
+        lookups = {name: value for name, value in asked.items() if name in QUESTIONS.blind}
+        condition = {_STORED.get(name, name): value for name, value in asked.items() if name not in lookups}
         for name, value in lookups.items():
-            caller.looked_up(name, value)
+            if caller.looked_up(name, value, QUESTIONS.classes(name)[0]):  # a page and its total ask once
+                await self.lookups.spend(caller, camel(name))
             normal = normal_lookup(name, value)
             if normal is None:
                 return None

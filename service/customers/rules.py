@@ -34,12 +34,6 @@ _MOBILE = re.compile(_CHINA.mobile.national_number_pattern)
 _BANK = re.compile(r"[0-9]{8,30}")
 
 
-def camel(name: str) -> str:
-    """A stored field's name as clients know it."""
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
-
-
 def phone(value: str) -> str | None:
     """E.164, or None when it is no possible number. One with an extension is none: E.164 has no place for it."""
     typed = narrow(value)

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from bson import Binary
 
 from service.access.actor import Caller
-from service.access.declared import Level, Sensitivity
+from service.access.declared import Level, Sensitivity, camel
 from service.access.policy import Relation, Role
 from service.access.view import View
 from service.clock import is_id, new_id, now
 from service.customers.model import CUSTOMERS, FORM, PREFIX, SHAPE
 from service.customers.records import CustomerRecords, relations
-from service.customers.rules import Reader, camel
+from service.customers.rules import Reader
 from service.customers.uniqueness import Claim
 from service.errors import Code, Invalid, Problems
 from service.journal.model import JOURNAL, Touched, Work

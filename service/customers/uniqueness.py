@@ -17,6 +17,7 @@ from service.access.actor import Caller
 from service.access.declared import Level, Sensitivity
 from service.clock import new_id, now
 from service.crypto import BlindIndex
+from service.customers.lookups import Lookups
 from service.customers.model import DUPLICATES
 from service.customers.rules import blind_values
 from service.errors import Code, Invalid, Problems
@@ -60,12 +61,21 @@ class Uniqueness:
     """The claims of one noun's records, under the unique index of that name."""
 
     def __init__(
-        self, database: Database, store: ClaimStore, journal: Journal, blind: BlindIndex, *, noun: str, index: str
+        self,
+        database: Database,
+        store: ClaimStore,
+        journal: Journal,
+        blind: BlindIndex,
+        lookups: Lookups,
+        *,
+        noun: str,
+        index: str,
     ) -> None:
         self._database = database
         self._store = store
         self._journal = journal
         self._blind = blind
+        self._lookups = lookups
         self._noun = noun
         self._index = index
 
@@ -165,14 +175,16 @@ class Uniqueness:
         raise await self._told(caller, {claim.path for claim in claims})
 
     async def _free(self, caller: Caller, record: str, claims: Sequence[Claim]) -> set[bytes]:
-        """Tokens that nobody else has claimed. Raises Invalid for those of whose owner the caller may know."""
+        """Tokens that nobody else has claimed. Raises Invalid for those of whose owner the caller may know, as long as
+        they may look up values at all: beyond that they are told as little as whoever may not ask.
+        """
         free, taken = set(), set()
         for token, path, sensitivity in claims:
             if not await self._store.has_claim(token, record):
                 free.add(token)
-            elif caller.policy.lowest(caller.actor.roles, sensitivity) >= Level.BLIND:
+            elif caller.level(sensitivity) >= Level.BLIND:
                 taken.add(path)
-        if taken:
+        if taken and not await self._lookups.wait(caller):
             raise await self._told(caller, taken)
         return free
 

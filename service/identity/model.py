@@ -12,8 +12,9 @@ from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any
 
-from service.access.declared import Open
+from service.access.declared import Open, shape_of
 from service.access.policy import Role
+from service.access.questions import Questions
 
 USERS = "users"
 SESSIONS = "sessions"
@@ -50,6 +51,9 @@ class User:
     version: Annotated[int, Open("Raised by every change; give it back with the next one.")]
     created_at: Annotated[datetime, Open("When the account was made (UTC).")]
     updated_at: Annotated[datetime, Open("When the account was last changed (UTC).")]
+
+
+USER_QUESTIONS = Questions(shape_of(User), also={"role": "roles"}, words={"query": ("name", "email")})
 
 
 @dataclass(frozen=True, slots=True)

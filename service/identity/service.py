@@ -13,6 +13,7 @@ from service.identity.model import (
     DEPARTMENT_PREFIX,
     DEPARTMENTS,
     USER_PREFIX,
+    USER_QUESTIONS,
     USERS,
     Department,
     NewUser,
@@ -203,6 +204,8 @@ class Identity(Sessions):
         self, caller: Caller, query: str | None, department: str | None, role: Role | None
     ) -> dict[str, Any] | None:
         """What the caller may list of what they ask; None can match nobody."""
+        asked = {"query": query, "department": department, "role": role}
+        USER_QUESTIONS.permit(caller, ["id", *(name for name, value in asked.items() if value is not None)])
         if not caller.may(LIST_ALL):
             caller.require(LIST)
             own = caller.actor.department

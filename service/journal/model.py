@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any
 
-from service.access.declared import Open
+from service.access.declared import Open, shape_of
+from service.access.questions import Questions
 
 JOURNAL = "journal"
 UNINDEXED = "unindexed"
@@ -67,6 +68,11 @@ class AuditEntry:
     source: Annotated[str | None, Open("The request's network source.")]
     request: Annotated[str | None, Open("The request's id.")]
     details: Annotated[str, Open("The whole entry as canonical JSON (RFC 8785): ids, versions and hashes only.")]
+
+
+QUESTIONS = Questions(
+    shape_of(AuditEntry), also={"actions": "action", "record": "records", "since": "at", "until": "at"}
+)
 
 
 def sealed_hash(document: Mapping[str, Any] | None) -> str | None:

@@ -14,11 +14,11 @@ from typing import Any
 from bson import Binary
 
 from service.access.actor import Caller, IdempotencyMark
-from service.access.declared import RECORDED_BITS
+from service.access.declared import RECORDED_BITS, Sensitivity
 from service.clock import new_id, now
 from service.errors import Code, Invalid
 from service.journal.canonical import canonical
-from service.journal.model import PREFIX, AuditEntry, Repeat, Work, sealed_hash
+from service.journal.model import PREFIX, QUESTIONS, AuditEntry, Repeat, Work, sealed_hash
 from service.journal.repository import JournalRepository
 from service.storage import Database, UnitOfWork
 from service.storage.grouping import TOGETHER_SECONDS, GroupCommit, SharedRead
@@ -83,8 +83,10 @@ class Journal:
         forgets it. Nothing asked or shown, no entry.
         """
         if caller.lookups:
-            fields = sorted({field for field, _ in caller.lookups})
-            details = {"fields": fields, "values": len(caller.lookups)}
+            fields = sorted({field for field, _, _ in caller.lookups})
+            classes = sorted({sensitivity.value for _, _, sensitivity in caller.lookups})
+            levels = {name: caller.level(Sensitivity(name)).name for name in classes}
+            details = {"fields": fields, "values": len(caller.lookups), "levels": levels}
             caller.lookups.clear()
             await self._alone.commit(self._document(caller, Work("customer.lookup", details=details)))
         if not caller.reads:
@@ -140,6 +142,7 @@ class Journal:
 
     async def entries(
         self,
+        caller: Caller,
         *,
         actor: str | None = None,
         actions: Sequence[str] | None = None,
@@ -149,10 +152,11 @@ class Journal:
         before_id: str | None = None,
         limit: int = 20,
     ) -> list[AuditEntry]:
-        """The audit view, newest first."""
-        found = await self.repository.entries(
-            actor=actor, actions=actions, record=record, since=since, until=until, before_id=before_id, limit=limit
-        )
+        """The audit view, newest first, for whoever may read it. Raises NotPermitted, Refused."""
+        caller.require("audit.read")
+        asked: dict[str, Any] = {"actor": actor, "actions": actions, "record": record, "since": since, "until": until}
+        QUESTIONS.permit(caller, ["id", *(name for name, value in asked.items() if value is not None)])
+        found = await self.repository.entries(**asked, before_id=before_id, limit=limit)
         return [_audit_entry(document) for document in found]
 
 

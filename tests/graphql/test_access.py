@@ -231,11 +231,11 @@ def test_a_clerk_finds_by_the_whole_phone_and_not_by_a_part(
     """B2: the masked number is found by its full value; a prefix finds nothing; each lookup is written down."""
     phone = world["phone"]
     for typed in (phone, f"+86 {phone}", f"{phone[:3]} {phone[3:7]} {phone[7:]}"):
-        found = company.data("clerk", FIND, f={"phone": typed})["customers"]
+        found = company.data("clerk", FIND, f={"phone": {"eq": typed}})["customers"]
         assert [node["id"] for node in found["nodes"]] == [world["customer"]["id"]]
         assert found["nodes"][0]["channels"][0]["value"] == f"{phone[:3]}****{phone[-4:]}"
     for part in (phone[:10], phone[:7], phone[1:], f"{phone[:3]}****{phone[-4:]}", f"{phone[:10]}*", "", ".*"):
-        found = company.data("clerk", FIND, f={"phone": part})["customers"]
+        found = company.data("clerk", FIND, f={"phone": {"eq": part}})["customers"]
         assert (found["nodes"], found["totalCount"]) == ([], 0)
     lookups = stores.find("journal", {"facets.action": "customer.lookup", "facets.actor": company.users["clerk"]})
     assert len(lookups) >= 10
@@ -244,8 +244,8 @@ def test_a_clerk_finds_by_the_whole_phone_and_not_by_a_part(
 
 def test_blind_lookup_reaches_no_further_than_the_rows(company: Company, world: dict[str, Any]) -> None:
     for person in ("other_clerk", "other_manager", "other_agent"):
-        assert company.data(person, FIND, f={"phone": world["phone"]})["customers"]["nodes"] == []
-    found = company.data("clerk", FIND, f={"idNumber": world["card"]})["customers"]
+        assert company.data(person, FIND, f={"phone": {"eq": world["phone"]}})["customers"]["nodes"] == []
+    found = company.data("clerk", FIND, f={"idNumber": {"eq": world["card"]}})["customers"]
     assert len(found["nodes"]) == 1
 
 

@@ -237,7 +237,7 @@ def test_of_concurrent_customers_with_one_id_number_exactly_one_is_created(compa
     made = [payload["customer"]["id"] for payload in payloads if payload["customer"]]
     assert len(made) == 1
     assert {e["code"] for payload in payloads for e in payload["userErrors"]} == {"DUPLICATE"}
-    found = company.data("manager", FIND, f={"idNumber": card})["customers"]["nodes"]
+    found = company.data("manager", FIND, f={"idNumber": {"eq": card}})["customers"]["nodes"]
     assert [node["id"] for node in found] == made
 
 

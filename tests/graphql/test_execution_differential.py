@@ -67,8 +67,8 @@ class OldJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    async def entries(self, *, until: datetime | None = None, **asked: Any) -> Any:
-        return await self._journal.entries(until=min(until or self._until, self._until), **asked)
+    async def entries(self, caller: Caller, *, until: datetime | None = None, **asked: Any) -> Any:
+        return await self._journal.entries(caller, until=min(until or self._until, self._until), **asked)
 
 
 class PlainParts:
@@ -140,7 +140,7 @@ def habits(company: Company, ids: dict[str, str], world: dict[str, Any]) -> Habi
     """Arguments that find something, mostly."""
     by_place = {
         "customer.id": ids["Customer"], "case.id": ids["Case"], "evidence.id": ids["Evidence"],
-        "CustomerFilter.phone": world["phone"], "CustomerFilter.idNumber": world["card"], "CustomerFilter.tag": "重点",
+        "BlindEquality.eq": world["phone"], "CustomerFilter.tag": "重点",
         "CaseFilter.category": "damaged_goods", "CaseSearchFilter.categories": "damaged_goods",
     }  # fmt: skip
     by_name = {

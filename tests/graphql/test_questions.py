@@ -25,7 +25,7 @@ def _refusal(company: Company, person: str, document: str, **variables: Any) -> 
 
 @pytest.mark.parametrize("name", ["idNumber", "registrationNumber", "phone", "email"])
 def test_a_refused_question_is_named_as_clients_know_it(company: Company, name: str) -> None:
-    document = f"query($q: String, $v: String) {{ customers(query: $q, filter: {{{name}: $v}}) {{ nodes {{ id }} }} }}"
+    document = f"query($q: String, $v: String!) {{ customers(query: $q, filter: {{{name}: {{eq: $v}}}}) {{ nodes {{ id }} }} }}"
     assert _refusal(company, "admin", document, v="1") == ("QUESTION_REFUSED", name)
     assert _refusal(company, "manager", document, q="水务", v="1") == ("VALIDATION", name)
 
@@ -187,23 +187,31 @@ def test_one_lookup_is_one_entry(company: Company, stores: Stores) -> None:
     where = {"facets.action": "customer.lookup", "facets.actor": company.users["manager"]}
     before = len(stores.find("journal", where))
     # A page with its total asks twice for the same, and is one question.
-    company.data("manager", FIND, f={"phone": new_phone()})
+    company.data("manager", FIND, f={"phone": {"eq": new_phone()}})
     entries = stores.find("journal", where, sort=[("_id", 1)])
     assert len(entries) == before + 1
     # Several in one request are one entry too, which tells how many values were tried.
-    phones = {name: {"phone": new_phone()} for name in "abc"}
+    phones = {name: {"phone": {"eq": new_phone()}} for name in "abc"}
     document = "query($a: CustomerFilter, $b: CustomerFilter, $c: CustomerFilter) {" + "".join(
         f" {name}: customers(filter: ${name}) {{ nodes {{ id }} }}" for name in phones
     )
     company.data("manager", document + " }", **phones)
     entries = stores.find("journal", where, sort=[("_id", 1)])
     assert len(entries) == before + 2
-    assert json.loads(bytes(entries[-1]["entry"]))["details"] == {"fields": ["phone"], "values": 3}
+    assert json.loads(bytes(entries[-1]["entry"]))["details"] == {
+        "fields": ["phone"],
+        "values": 3,
+        "levels": {"CONTACT": "FULL"},
+    }
 
 
 def test_a_lookup_that_finds_nothing_is_an_entry_too(company: Company, stores: Stores) -> None:
     where = {"facets.action": "customer.lookup", "facets.actor": company.users["other_clerk"]}
     before = stores.find("journal", where)
-    assert company.data("other_clerk", FIND, f={"idNumber": "7"})["customers"]["totalCount"] == 0
+    assert company.data("other_clerk", FIND, f={"idNumber": {"eq": "7"}})["customers"]["totalCount"] == 0
     (entry,) = [entry for entry in stores.find("journal", where) if entry not in before]
-    assert json.loads(bytes(entry["entry"]))["details"] == {"fields": ["id_number"], "values": 1}
+    assert json.loads(bytes(entry["entry"]))["details"] == {
+        "fields": ["id_number"],
+        "values": 1,
+        "levels": {"IDENTITY": "BLIND"},
+    }

@@ -178,7 +178,9 @@ async def world(
     keyring, epoch, journal, jobs = Keyring.create(tmp_path / "keyring.json"), *_ground(database)
     templates, keys, staff = Templates(database, epoch, journal), Keys(database, keyring, epoch), Staff()
     blind = BlindIndex(keyring.secret)
-    customers = Customers(database, keys, blind, journal, jobs, templates, staff)
+    customers = Customers(
+        database, keys, blind, journal, jobs, templates, staff, lookups_per_minute=1_000, lookups_per_day=10_000
+    )
     calendar = Calendar(ChineseWorkdays(), "Asia/Shanghai")
     cases = Cases(database, keys, journal, templates, staff, customers, calendar, blind)
     room = EvidenceRoom(

@@ -87,7 +87,10 @@ def test_a_department_is_journalled_as_the_systems_and_its_key_is_used_once(empt
     assert wrong.returncode == 1
     assert "a-z, 0-9, -" in wrong.stderr
     with empty.inside() as (runner, system):
-        entries = runner.run(system.journal.entries(actions=["department.create"]))
+        auditor = Caller(
+            Actor("usr_auditor", "朱建国", frozenset({Role.AUDITOR}), None), runner.run(system.policies.current())
+        )
+        entries = runner.run(system.journal.entries(auditor, actions=["department.create"]))
         assert [entry.actor for entry in entries] == [SYSTEM.id]
 
 
