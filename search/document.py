@@ -1,8 +1,7 @@
 """Record → indexed document. Pure: the one place that says what an index may hold.
 
-It holds open fields (in which no identifier is accepted), ids for reach, names, and narrative texts without the identifiers that stand in them:
-phones, ID and registration numbers, cards and e-mail addresses are taken out before anything leaves for an
-engine (B10).
+It holds open fields (in which no identifier is accepted), ids for reach, names, and narrative texts in which each
+identifier is replaced by its keyed token (`search.keyed`) before anything leaves for an engine (B10).
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from search import port
+from search.keyed import KeyedTokens
 from search.port import IndexDocument
 from service.access.declared import Sensitivity
-from service.access.identifiers import replaced
 from service.access.questions import Asked, by_words
 from service.access.view import Opened
 from service.cases.model import CASE_SHAPE, EVENT_SHAPE
@@ -24,6 +23,11 @@ from service.evidence.model import PAGE_SHAPE
 from service.evidence.model import SHAPE as EVIDENCE_SHAPE
 
 NARRATIVE, NEGOTIATION, NAME = Sensitivity.NARRATIVE, Sensitivity.NEGOTIATION, Sensitivity.NAME
+
+FORM = 2
+"""Raised when a document is made otherwise than before: an index of another form is built anew beside the one that
+answers. 1 left out identifiers, 2 holds their tokens.
+"""
 
 # Which stored fields a text field holds words of: a keyword is asked only of those that the actor may search.
 TEXTS: Mapping[str, Asked] = {
@@ -40,11 +44,6 @@ TEXTS: Mapping[str, Asked] = {
 _LAYER_FIELD = {"WITH_CUSTOMER": port.WITH_CUSTOMER, "FROM_CUSTOMER": port.FROM_CUSTOMER, "INTERNAL": port.INTERNAL}
 
 
-def without_identifiers(text: str) -> str:
-    """The text with each identifier gone, so that none reaches an index."""
-    return replaced(text, lambda _: " ")
-
-
 def _month(at: datetime, zone: ZoneInfo) -> str:
     return at.astimezone(zone).strftime("%Y-%m")
 
@@ -55,6 +54,7 @@ def case_document(
     scans: Iterable[tuple[Opened, Sequence[Opened]]],
     customer: Opened | None,
     zone: ZoneInfo,
+    keyed: KeyedTokens,
 ) -> IndexDocument:
     """One case with its history, the words of its scans and its customer's name."""
     stored = case.document
@@ -94,11 +94,11 @@ def case_document(
             port.CLOSED_AT: stored.get("closed_at"),
             port.UPDATED_AT: stored["updated_at"],
         },
-        texts=_clean(texts),
+        texts=_hidden(texts, keyed),
     )
 
 
-def customer_document(customer: Opened) -> IndexDocument:
+def customer_document(customer: Opened, keyed: KeyedTokens) -> IndexDocument:
     """One customer, found by part of its name."""
     stored: Mapping[str, Any] = customer.document
     return IndexDocument(
@@ -115,9 +115,9 @@ def customer_document(customer: Opened) -> IndexDocument:
             port.DEPARTMENTS: stored["departments"],
         },
         dates={port.UPDATED_AT: stored["updated_at"]},
-        texts=_clean({port.CUSTOMER_NAME: [customer.section(NAME).get("name") or ""]}),
+        texts=_hidden({port.CUSTOMER_NAME: [customer.section(NAME).get("name") or ""]}, keyed),
     )
 
 
-def _clean(texts: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    return {name: [without_identifiers(text) for text in values if text] for name, values in texts.items()}
+def _hidden(texts: Mapping[str, Iterable[str]], keyed: KeyedTokens) -> dict[str, list[str]]:
+    return {name: [keyed.hide(text) for text in values if text] for name, values in texts.items()}

@@ -5,6 +5,7 @@ They are the same for every engine, and a masked value can't shine through.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -26,12 +27,15 @@ class _Window:
     phrases: set[int]
 
 
-def fragments(text: str, keywords: Keywords, *, width: int = 60, most: int = 3) -> list[Fragment]:
-    """At most `most` pieces of `text` with hits, each at most `width` characters, in their order.
+def fragments(
+    text: str, keywords: Keywords, *, width: int = 60, most: int = 3, cut: Callable[[str], list[Token]] = spans
+) -> list[Fragment]:
+    """At most `most` pieces of `text` with hits, each at most `width` characters, in their order. `cut` makes the
+    tokens that the keywords are made of.
 
     Pieces with more different phrases are preferred, then earlier ones. Time is linear in the text.
     """
-    tokens = spans(text)
+    tokens = cut(text)
     places = sorted(
         (start, end, number) for number, phrase in enumerate(keywords.phrases) for start, end in _places(tokens, phrase)
     )

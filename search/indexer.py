@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from search.document import case_document, customer_document
+from search.document import FORM, case_document, customer_document
+from search.keyed import KeyedTokens
 from search.port import EngineUnavailable, IndexDocument, SearchEngine, SearchError
 from service.cases.service import Cases
 from service.clock import now
@@ -38,6 +39,7 @@ class Indexer:
         cases: Cases,
         customers: Customers,
         evidence: EvidenceRoom,
+        keyed: KeyedTokens,
         time_zone: str,
     ) -> None:
         self._engine = engine
@@ -45,12 +47,21 @@ class Indexer:
         self._cases = cases
         self._customers = customers
         self._evidence = evidence
+        self._keyed = keyed
         self._zone = ZoneInfo(time_zone)
         self._writing = asyncio.Lock()
+        self._rebuilding = asyncio.Lock()
 
     async def prepare(self) -> None:
         """Makes sure that some generation answers; a first one is built from the records as they are."""
         if await self._engine.current() is None:
+            await self.rebuild()
+
+    async def renew(self) -> None:
+        """Builds a generation of today's form beside one of another form, which answers meanwhile."""
+        current = await self._engine.current()
+        if current is not None and form_of(current) != FORM:
+            log.info("the index has another form; it is built anew", form=form_of(current), wanted=FORM)
             await self.rebuild()
 
     async def documents(self, ids: Sequence[str]) -> tuple[list[IndexDocument], dict[str, str]]:
@@ -70,11 +81,12 @@ class Indexer:
                 scans.get(case.id, ()),
                 customers.get(str(case.document["customer"])),
                 self._zone,
+                self._keyed,
             )
             for case in cases
         }
         made |= {
-            record: partial(customer_document, customers[record])
+            record: partial(customer_document, customers[record], self._keyed)
             for record in sorted(customer_ids)
             if record in customers
         }
@@ -118,9 +130,13 @@ class Indexer:
 
         While it is built, `catch_up` writes to both, so nothing is missing after the swap.
         """
+        async with self._rebuilding:
+            return await self._rebuild(progress)
+
+    async def _rebuild(self, progress: Callable[[int], None] | None) -> str:
         former = await self._engine.generations()
-        number = 1 + max((int(name.removeprefix("g")) for name in former), default=0)
-        generation = f"g{number:06d}"
+        number = 1 + max((_number_of(name) for name in former), default=0)
+        generation = f"g{number:06d}-f{FORM}"
         await self._engine.create(generation)
         done = 0
         for ids in (self._customers.every_id(), self._cases.every_id()):
@@ -161,6 +177,16 @@ class Indexer:
                         await asyncio.wait_for(wake.wait(), delay)
         finally:
             watcher.cancel()
+
+
+def form_of(generation: str) -> int:
+    """The form of a generation's documents; the first one's names did not tell it."""
+    _, _, form = generation.partition("-f")
+    return int(form or 1)
+
+
+def _number_of(generation: str) -> int:
+    return int(generation.partition("-")[0].removeprefix("g"))
 
 
 async def _watch(insertions: Callable[[], AsyncIterator[None]], wake: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ three or more Chinese letters) is a phrase too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from search.tokens import Phrase, query_phrase
@@ -44,26 +45,23 @@ class Keywords:
     phrases: tuple[Phrase, ...] = ()
 
 
-def parse(typed: str) -> Keywords:
-    """Read what somebody typed; an empty or blank text matches everything.
+def parse(typed: str, hide: Callable[[str], str] = str) -> Keywords:
+    """Read what somebody typed; an empty or blank text matches everything. `hide` makes tokens of identifiers, as in
+    the index: a number in several groups is one word.
 
     Raises QueryError: TOO_LONG, TOO_MANY_WORDS, UNCLOSED_QUOTE, or NO_WORDS for a text of signs only
     (which must not match everything).
     """
     if len(typed) > LONGEST_QUERY:
         raise QueryError(TOO_LONG, LONGEST_QUERY)
-    phrases: dict[Phrase, None] = {}
-    words = 0
-    for position, word in _words(typed):
-        words += 1
-        if words > MOST_WORDS:
-            raise QueryError(TOO_MANY_WORDS, position)
-        phrase = query_phrase(word)
-        if phrase.tokens:
-            phrases[phrase] = None
-    if words and not phrases:
+    words = _words(typed)
+    if len(words) > MOST_WORDS:
+        raise QueryError(TOO_MANY_WORDS, words[MOST_WORDS][0])
+    phrases = dict.fromkeys(query_phrase(word) for _, word in _words(hide(typed)))
+    found = tuple(phrase for phrase in phrases if phrase.tokens)
+    if words and not found:
         raise QueryError(NO_WORDS, 0)
-    return Keywords(tuple(phrases))
+    return Keywords(found)
 
 
 def _words(typed: str) -> list[tuple[int, str]]:

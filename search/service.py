@@ -8,15 +8,17 @@ query. Nothing that the caller may not search is ever consulted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from search import port
 from search.document import TEXTS
 from search.highlight import Fragment, fragments
+from search.keyed import KeyedTokens, numbers_in
 from search.port import After, EngineUnavailable, Question, SearchEngine, Sort, UnknownGeneration
 from search.query import Keywords, QueryError, parse
+from search.tokens import Token
 from service.access import questions
 from service.access.actor import Caller
 from service.access.view import View
@@ -64,16 +66,23 @@ class Highlight:
 
 
 class Search:
-    """Raises Refused: INVALID_QUERY, QUESTION_REFUSED, SEARCH_BEHIND, SEARCH_UNAVAILABLE."""
+    """Raises Refused: INVALID_QUERY, QUESTION_REFUSED, THROTTLED, SEARCH_BEHIND, SEARCH_UNAVAILABLE."""
 
     def __init__(
-        self, engine: SearchEngine, journal: Journal, cases: Cases, customers: Customers, evidence: EvidenceRoom
+        self,
+        engine: SearchEngine,
+        journal: Journal,
+        cases: Cases,
+        customers: Customers,
+        evidence: EvidenceRoom,
+        keyed: KeyedTokens,
     ) -> None:
         self.engine = engine
         self._journal = journal
         self._cases = cases
         self._customers = customers
         self._evidence = evidence
+        self._keyed = keyed
 
     async def cases(
         self,
@@ -88,15 +97,16 @@ class Search:
         with_facets: bool,
     ) -> Found:
         """Keyword and conditional search over cases and scans (R55)."""
-        keywords = _parsed(query)
+        keywords = self._parsed(query)
         facets = FACETS if with_facets else ()
         ordered = () if sort.field == port.RELEVANCE else (sort.field,)
         CASE_QUESTIONS.permit(caller, [*terms, *ordered, *facets, *([port.RAISED_AT] if any(raised) else [])])
+        text_fields, looked_for = searchable(caller, keywords), await self._looked_for(caller, query)
         question = Question(
             kind="case",
             reach=reach_of(caller),
             keywords=keywords,
-            text_fields=searchable(caller, keywords),
+            text_fields=text_fields,
             terms=terms,
             ranges={port.RAISED_AT: raised} if any(raised) else {},
             excluded_ids=await self._pending(),
@@ -108,10 +118,11 @@ class Search:
         answer = await self._ask(question)
         page = answer.hits[:first]
         views = await self._cases.load(caller, [hit.id for hit in page])
-        shown = Highlights(self, caller, keywords, list(views.values()))
+        shown = Highlights(self, caller, keywords, list(views.values()), self._keyed.spans)
         hits = [FoundCase(views[hit.id], After(hit.sort_value, hit.id), shown) for hit in page if hit.id in views]
         await self._journal.record(
-            caller, Work("case.search", details={"found": answer.total, "fields": sorted(question.text_fields)})
+            caller,
+            Work("case.search", details={"found": answer.total, "fields": sorted(question.text_fields), **looked_for}),
         )
         return Found(hits, answer.total, answer.facets, len(answer.hits) > first)
 
@@ -119,8 +130,9 @@ class Search:
         self, caller: Caller, *, query: str, terms: Mapping[str, tuple[str, ...]], after: After | None, first: int
     ) -> tuple[list[tuple[View, After]], int, bool]:
         """Customers by part of their name."""
-        keywords = _parsed(query)
+        keywords = self._parsed(query)
         CUSTOMER_QUESTIONS.permit(caller, ["query", *terms])
+        looked_for = await self._looked_for(caller, query)
         question = Question(
             kind="customer",
             reach=reach_of(caller),
@@ -134,9 +146,24 @@ class Search:
         answer = await self._ask(question)
         page = answer.hits[:first]
         views = await self._customers.load(caller, [hit.id for hit in page])
-        await self._journal.record(caller, Work("customer.search", details={"found": answer.total}))
+        await self._journal.record(caller, Work("customer.search", details={"found": answer.total, **looked_for}))
         found = [(views[hit.id], After(hit.sort_value, hit.id)) for hit in page if hit.id in views]
         return found, answer.total, len(answer.hits) > first
+
+    def _parsed(self, query: str) -> Keywords:
+        try:
+            return parse(query, self._keyed.hide)
+        except QueryError as error:
+            raise Refused(Code.INVALID_QUERY, "query", reason=f"{error.reason} @ {error.position}") from None
+
+    async def _looked_for(self, caller: Caller, query: str) -> dict[str, int]:
+        """What the journal is told of whole numbers in a search: each is a lookup, and counts as one. Raises Refused
+        THROTTLED.
+        """
+        numbers = numbers_in(query)
+        if numbers:
+            await self._customers.lookups.spend(caller, "query", numbers)
+        return {"numbers": numbers} if numbers else {}
 
     async def _pending(self) -> frozenset[str]:
         pending = await self._journal.pending()
@@ -175,10 +202,18 @@ class Highlights:
 
     MOST = 5
 
-    def __init__(self, search: Search, caller: Caller, keywords: Keywords, cases: Sequence[View]) -> None:
+    def __init__(
+        self,
+        search: Search,
+        caller: Caller,
+        keywords: Keywords,
+        cases: Sequence[View],
+        cut: Callable[[str], list[Token]],
+    ) -> None:
         self._search = search
         self._caller = caller
         self._keywords = keywords
+        self._cut = cut
         self._cases = cases
         self._texts: asyncio.Task[dict[str, list[tuple[str, str, str | None, int | None]]]] | None = None
 
@@ -192,7 +227,7 @@ class Highlights:
         found = [
             Highlight(field, fragment, evidence, page)
             for field, text, evidence, page in texts.get(case, ())
-            for fragment in (fragments(text, self._keywords, most=1) if text else ())
+            for fragment in (fragments(text, self._keywords, most=1, cut=self._cut) if text else ())
         ]
         return found[: self.MOST]
 
@@ -203,13 +238,6 @@ def _readable(view: View, name: str) -> str:
         return view.shown(name) or ""
     except CiphertextError:
         return ""
-
-
-def _parsed(query: str) -> Keywords:
-    try:
-        return parse(query)
-    except QueryError as error:
-        raise Refused(Code.INVALID_QUERY, "query", reason=f"{error.reason} @ {error.position}") from None
 
 
 def searchable(caller: Caller, keywords: Keywords) -> frozenset[str]:

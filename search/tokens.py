@@ -7,16 +7,15 @@ runs apart: `合同 金额` holds `合同 同 金额 额`, in which the phrase `
 Runs of other letters and digits are one token. The method is Lucene's CJKBigramFilter with
 `outputUnigrams` for the last letter only.
 
-Everything is folded letter by letter: compatibility forms (Unicode NFKD: full-width → half-width),
-case (Unicode case folding), marks and invisible format characters dropped (`é` → `e`, `が` → `か`).
-Traditional and simplified forms stay different.
+Everything is folded letter by letter (`service.normal.fold`). Traditional and simplified forms stay different.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import NamedTuple
+
+from service.normal import fold, folded_with_places
 
 LONGEST_TOKEN = 64
 """Longer runs of letters are cut into pieces of this many; Elasticsearch would cut at 255."""
@@ -44,24 +43,6 @@ class Phrase(NamedTuple):
     prefix: bool = False
 
 
-class _Fold(dict[int, str]):
-    """Folded form by code point, worked out at the first look-up (for `str.translate`)."""
-
-    def __missing__(self, point: int) -> str:
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(point)).casefold())
-        kept = "".join(letter for letter in folded if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
-        result = self[point] = unicodedata.normalize("NFC", kept)
-        return result
-
-
-_FOLD = _Fold()
-
-
-def fold(text: str) -> str:
-    """The text as it is compared: widths, case, accents and invisible characters gone."""
-    return text.translate(_FOLD)
-
-
 def index_tokens(text: str) -> str:
     """The tokens of a stored text, joined by single spaces, in the order of the text."""
     return " ".join([token for run in _RUN.findall(fold(text)) for token in _cut(run)])
@@ -84,19 +65,9 @@ def query_phrase(text: str) -> Phrase:
 
 def spans(text: str) -> list[Token]:
     """The tokens of `index_tokens`, each with the place of its letters in `text`. Linear time."""
-    letters: list[str] = []
-    places: list[int] = []
-    ends: list[int] = []
-    for place, letter in enumerate(text):
-        folded = _FOLD[ord(letter)]
-        if not folded and ends:
-            ends[-1] = place + 1  # a mark belongs to the letter before it
-        for piece in folded:
-            letters.append(piece)
-            places.append(place)
-            ends.append(place + 1)
+    folded, places, ends = folded_with_places(text)
     found = []
-    for match in _RUN.finditer("".join(letters)):
+    for match in _RUN.finditer(folded):
         at = match.start()
         is_cjk = _IS_CJK.match(match.group()) is not None
         for token in _cut(match.group()):

@@ -35,6 +35,7 @@ from schema.http.websocket import Sockets
 from schema.root import core
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import Indexer
+from search.keyed import KeyedTokens
 from search.port import SearchEngine
 from search.service import Search
 from service.access.actor import IdempotencyMark
@@ -236,6 +237,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     keys = Keys(database, keyring, epoch)
     templates = Templates(database, epoch, journal)
     blind = BlindIndex(keyring.secret)
+    keyed = KeyedTokens(blind)
     customers = Customers(
         database,
         keys,
@@ -282,8 +284,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         cases=cases,
         evidence=evidence,
         archive=archive,
-        search=Search(engine, journal, cases, customers, evidence),
-        indexer=Indexer(engine, journal, cases, customers, evidence, settings.time_zone),
+        search=Search(engine, journal, cases, customers, evidence, keyed),
+        indexer=Indexer(engine, journal, cases, customers, evidence, keyed, settings.time_zone),
         cursors=Cursors(keyring.secret("cursor")),
     )
 

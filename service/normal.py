@@ -40,3 +40,39 @@ def narrow(text: str) -> str:
 def half_width(text: str) -> str:
     """Only the full-width forms of ASCII to ASCII: a raised or circled digit is not taken for a digit."""
     return text.translate(_HALF_WIDTH)
+
+
+class _Fold(dict[int, str]):
+    """Folded form by code point, worked out at the first look-up (for `str.translate`)."""
+
+    def __missing__(self, point: int) -> str:
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(point)).casefold())
+        kept = "".join(letter for letter in folded if unicodedata.category(letter) not in ("Mn", "Me", "Cf"))
+        result = self[point] = unicodedata.normalize("NFC", kept)
+        return result
+
+
+_FOLD = _Fold()
+
+
+def fold(text: str) -> str:
+    """The text as it is compared, letter by letter: compatibility forms (Unicode NFKD: full-width → half-width), case
+    (Unicode case folding), marks and invisible format characters gone (`é` → `e`, `が` → `か`).
+    """
+    return text.translate(_FOLD)
+
+
+def folded_with_places(text: str) -> tuple[str, list[int], list[int]]:
+    """`fold`, and for each of its letters where the original one begins and ends. Linear time."""
+    letters: list[str] = []
+    places: list[int] = []
+    ends: list[int] = []
+    for place, letter in enumerate(text):
+        folded = _FOLD[ord(letter)]
+        if not folded and ends:
+            ends[-1] = place + 1  # a mark belongs to the letter before it
+        for piece in folded:
+            letters.append(piece)
+            places.append(place)
+            ends.append(place + 1)
+    return "".join(letters), places, ends

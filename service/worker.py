@@ -67,7 +67,9 @@ async def _steadily(work: Callable[[], Awaitable[object]]) -> None:
 
 async def _index(system: System) -> None:
     await _patiently(system.indexer.prepare)
-    await system.indexer.run(system.database.collection("journal").insertions)
+    async with asyncio.TaskGroup() as tasks:  # what is due goes on into both while a new form is built
+        tasks.create_task(_patiently(system.indexer.renew))
+        tasks.create_task(system.indexer.run(system.database.collection("journal").insertions))
 
 
 async def _patiently(prepare: Callable[[], Awaitable[None]]) -> None:

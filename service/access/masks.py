@@ -6,11 +6,13 @@ Every mask has at least one `*`, and a value that is one is refused on the way i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from service.access.declared import Kind
-from service.access.identifiers import Identifier, replaced
+from service.access.identifiers import Identifier, find, replaced
 
 STAR = "*"
 
@@ -65,6 +67,32 @@ def mask_date_of_birth(value: str) -> str:
 def mask_text(value: str) -> str:
     """Free text: only the identifiers inside are masked; what stands around them counts as visible."""
     return replaced(value, mask_identifier)
+
+
+def mask_pieces(values: Sequence[str]) -> list[str]:
+    """Free text that lies in pieces one after another, such as the lines of a scan: an identifier that is broken over
+    several is masked in the first and gone from the others, as it would be in the whole text.
+    """
+    found: list[list[tuple[int, int, str]]] = [[] for _ in values]
+    whole = " ".join(values)
+    starts = list(accumulate((len(value) + 1 for value in values), initial=0))
+    for identifier in find(whole):
+        text = mask_identifier(identifier)
+        for number in range(bisect_right(starts, identifier.start) - 1, len(values)):
+            start, end = identifier.start - starts[number], identifier.end - starts[number]
+            if end <= 0:
+                break
+            found[number].append((max(0, start), min(end, len(values[number])), text))
+            text = STAR * 3
+    return [_cut(value, cuts) for value, cuts in zip(values, found, strict=True)]
+
+
+def _cut(value: str, cuts: Sequence[tuple[int, int, str]]) -> str:
+    parts, end = [], 0
+    for start, stop, text in cuts:
+        parts += [value[end:start], text]
+        end = stop
+    return "".join([*parts, value[end:]])
 
 
 def mask_identifier(found: Identifier) -> str:

@@ -21,7 +21,7 @@ from service.access.declared import (
     Sensitivity,
     shape_of,
 )
-from service.access.masks import mask
+from service.access.masks import mask, mask_pieces
 from service.access.policy import Relation, Row
 
 
@@ -190,7 +190,14 @@ def masked(shape: FieldShape, value: Any) -> Any:
     if shape.item is None:
         return mask(shape.kind, value)
     kinds = _kinds_of(shape.item)
-    return [_masked_item(kinds, item) for item in value] if shape.is_list else _masked_item(kinds, value)
+    if not shape.is_list:
+        return _masked_item(kinds, value)
+    found = [_masked_item(kinds, item) for item in value]
+    for name in (name for name, kind in kinds if kind is Kind.TEXT):  # one text in pieces
+        for item, text in zip(found, mask_pieces([item.get(name) or "" for item in value]), strict=True):
+            if item.get(name) is not None:
+                item[name] = text
+    return found
 
 
 @cache

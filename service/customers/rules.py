@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Any
 
 import phonenumbers
-from stdnum.cn import ric, uscc
+from stdnum.cn import uscc
 
 from service.access.declared import Kind
-from service.access.identifiers import check_open
+from service.access.identifiers import check_open, is_resident_id
 from service.access.masks import is_mask
 from service.customers.model import ChannelKind, CustomerKind, CustomerRelation, IdentityKind
 from service.errors import Code, Problems
@@ -73,7 +73,7 @@ _CHANNEL_MASK = {ChannelKind.PHONE: Kind.PHONE, ChannelKind.EMAIL: Kind.EMAIL, C
 def identity_number(kind: IdentityKind, value: str) -> tuple[str, bool]:
     """The compact number and whether its checksum is right."""
     compact = re.sub(r"[\s\-]", "", narrow(value)).upper()
-    valid = ric.is_valid(compact) if kind is IdentityKind.ID_CARD else uscc.is_valid(compact)
+    valid = is_resident_id(compact) if kind is IdentityKind.ID_CARD else uscc.is_valid(compact)
     return compact, bool(valid)
 
 

@@ -18,17 +18,19 @@ from typing import Any
 
 from infra.demo.content import make_content
 from search import port
-from search.document import without_identifiers
 from search.engines.elastic import ElasticIndex
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import BATCH
+from search.keyed import KeyedTokens
 from search.port import IndexDocument, Question, SearchEngine, Sort
 from search.query import parse
 from search.service import FACETS
+from service.crypto import BlindIndex
 from tests.bench.loader import percentile
 from tests.fixtures.engines import running_elasticsearch
 
 GENERATION = "g000001"
+HIDDEN = KeyedTokens(BlindIndex(lambda purpose: purpose.encode().ljust(32)))
 _FROM, _DAYS = datetime(2024, 11, 1, 1, tzinfo=UTC), 730
 _STATES = ("RAISED", "ASSIGNED", "IN_HANDLING", "CLOSED", "REVIEWED", "ARCHIVED")
 _TEXTS = frozenset({port.TITLE, port.WITH_CUSTOMER, port.FROM_CUSTOMER, port.INTERNAL, port.SCAN})
@@ -49,21 +51,21 @@ class Texts:
 
 
 def demo_texts() -> Texts:
-    """Everything that the demo's cases say, identifiers taken out as for any index."""
+    """Everything that the demo's cases say, identifiers hidden as for any index."""
     content = make_content(scale=0.5)
     steps = [step for life in content.case_lives for step in life.steps]
     said: dict[str, list[str]] = {"Measure": [], "Communicate": [], "Note": [], "Feedback": []}
     for step in steps:
         if type(step).__name__ in said:
-            said[type(step).__name__].append(without_identifiers(str(getattr(step, "text", ""))))
+            said[type(step).__name__].append(HIDDEN.hide(str(getattr(step, "text", ""))))
     raised = [life.raised for life in content.case_lives]
     return Texts(
-        titles=[(one.category, without_identifiers(one.title)) for one in raised],
-        descriptions=[without_identifiers(one.description) for one in raised],
+        titles=[(one.category, HIDDEN.hide(one.title)) for one in raised],
+        descriptions=[HIDDEN.hide(one.description) for one in raised],
         measures=said["Measure"],
         spoken=said["Communicate"] + said["Feedback"],
         notes=said["Note"],
-        scans=[without_identifiers(scan.sheet.text) for scan in content.scans],
+        scans=[HIDDEN.hide(scan.sheet.text) for scan in content.scans],
         names=[customer.name for customer in content.customers],
     )
 

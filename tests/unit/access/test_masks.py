@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.declared import Kind, shape_of
-from service.access.masks import MASKS, STAR, is_mask, mask
+from service.access.masks import MASKS, STAR, is_mask, mask, mask_pieces
+from service.access.view import masked
 from service.cases.model import Case, CaseEvent
 from service.customers.model import Customer
-from service.evidence.model import Evidence, EvidencePage
+from service.evidence.model import PAGE_SHAPE, Evidence, EvidencePage
 
 EXAMPLES = [
     (Kind.NAME, "张小明", "张**"),
@@ -172,3 +175,31 @@ def test_every_sealed_field_has_a_mask(model: type) -> None:
                 assert field.kind in MASKS or field.kind is Kind.CHANNEL, f"{model.__name__}.{field.name}"
                 found += 1
     assert found
+
+
+def test_a_number_that_is_broken_over_the_lines_of_a_scan_is_masked_in_all_of_them() -> None:
+    """P12: half a number in each box would be a whole one."""
+    lines = ["联系电话 138", "1234", "1234 钱小姐", "金额 12,800.00", "卡号 4111 1111", "1111 1111"]
+    assert mask_pieces(lines) == [
+        "联系电话 138****1234", "***", "*** 钱小姐", "金额 12,800.00", "卡号 **** **** **** 1111", "***",
+    ]  # fmt: skip
+    assert mask_pieces([]) == []
+    assert mask_pieces(["", "13812341234", ""]) == ["", "138****1234", ""]
+
+
+@given(cuts=st.lists(st.integers(0, 30), max_size=4))
+def test_however_a_text_is_cut_into_pieces_no_number_is_left(cuts: list[int]) -> None:
+    text = "钱小姐 13812341234 或 13912341234 收"
+    places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
+    pieces = [text[start:end] for start, end in pairwise(places)]
+    left = "".join(letter for piece in mask_pieces(pieces) for letter in piece if letter.isdigit())
+    assert left == "13812341391234", "what the masks themselves show, and nothing more"
+
+
+def test_the_boxes_of_a_page_are_masked_as_its_text_is() -> None:
+    box = {"x": 0.1, "y": 0.1, "w": 0.5, "h": 0.1, "confidence": 1.0}
+    stored = [{**box, "text": "电话 1381234"}, {**box, "text": "1234"}]
+    shown = masked(PAGE_SHAPE.by_name["boxes"], stored)
+    assert [item["text"] for item in shown] == ["电话 138****1234", "***"]
+    assert [item["x"] for item in shown] == [0.1, 0.1]
+    assert stored[1]["text"] == "1234", "a mask changes nothing of what it was given"
