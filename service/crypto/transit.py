@@ -178,7 +178,7 @@ class TransitEncryption:
         if isinstance(data, dict):
             return data
         if answer.status == 403:
-            raise self._trouble("refuses the token. Correct ANJUAN_VAULT_TOKEN, or its policy")
+            raise self._trouble(f"refuses: the token lacks the right, or there is no transit key {self._key}")
         told = [
             text for text in (found.get("errors") or [] if isinstance(found, dict) else []) if isinstance(text, str)
         ]
