@@ -44,19 +44,22 @@ from service.cases import repository as cases_repository
 from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.service import Cases
 from service.config import Settings
-from service.crypto import BlindIndex, Keyring
+from service.crypto import BlindIndex, KeyEncryption, Keyring, KeyringEncryption, TransitEncryption
 from service.customers import repository as customers_repository
 from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
+from service.evidence.repository import ObjectKeys
 from service.evidence.service import EvidenceRoom
 from service.identity import repository as identity_repository
 from service.identity.service import Identity
+from service.installation.rotation import KeyRotation
 from service.installation.service import Installation
 from service.jobs import repository as jobs_repository
 from service.jobs.service import Jobs
 from service.journal import repository as journal_repository
 from service.journal.feed import Feed
 from service.journal.service import Journal
+from service.keys.repository import KeyRepository
 from service.keys.service import Keys
 from service.policies import repository as policies_repository
 from service.policies.service import Policies
@@ -107,7 +110,10 @@ class System:
     objects: S3Objects
     engine: SearchEngine
     keyring: Keyring
+    encryption: KeyEncryption
+    keys: Keys
     installation: Installation
+    rotation: KeyRotation
     epoch: Epoch
     journal: Journal
     jobs: Jobs
@@ -137,6 +143,7 @@ class System:
         Raises Unfit, before anything was changed; StoreUnreachable, ObjectTrouble.
         """
         await self.installation.verify(self.keyring, founding=True)
+        await self.encryption.require_usable()
         await self.database.ensure(INDEXES)
         await self.objects.prepare()
         await self.policies.seed()
@@ -144,7 +151,7 @@ class System:
 
     async def require_fit(self) -> None:
         """At the start of API and worker: format, keyring and bucket are what they must be. Waits for a database that
-        is starting too. Raises Unfit, UnsafeBucket; StoreUnreachable after STORES_SECONDS.
+        is starting too. Raises Unfit, UnsafeBucket, KeyringError; StoreUnreachable after STORES_SECONDS.
         """
         deadline = time.monotonic() + STORES_SECONDS
         while True:
@@ -156,6 +163,7 @@ class System:
                     raise
                 log.warning("waiting for the database", where=self.database.where)
                 await asyncio.sleep(1)
+        await self.encryption.require_usable()
         try:
             await self.objects.require_safe_bucket()
         except UnsafeBucket:
@@ -166,6 +174,7 @@ class System:
     async def close(self) -> None:
         """Closes every client."""
         self.identity.close()
+        self.encryption.close()
         await self.engine.close()
         await self.objects.close()
         await self.database.close()
@@ -176,6 +185,16 @@ def load_keyring(settings: Settings) -> Keyring:
     if settings.keyring_json is not None:
         return Keyring.from_json(settings.keyring_json.get_secret_value())
     return Keyring.load(settings.keyring_path)
+
+
+def _encryption(settings: Settings, keyring: Keyring, epoch: Epoch) -> KeyEncryption:
+    """What wraps data keys: Vault where one is named, else the keyring, which is read again when the epoch rose."""
+    ours = KeyringEncryption(keyring, None if settings.keyring_json else settings.keyring_path)
+    epoch.on_change(ours.look_again)
+    if settings.vault_url is None:
+        return ours
+    token = settings.vault_token.get_secret_value() if settings.vault_token else ""
+    return TransitEncryption(settings.vault_url, token, settings.vault_key, ours, mount=settings.vault_mount)
 
 
 def _open_database(settings: Settings) -> Database:
@@ -234,7 +253,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         access_seconds=settings.access_token_seconds,
         refresh_days=settings.refresh_token_days,
     )
-    keys = Keys(database, keyring, epoch)
+    encryption = _encryption(settings, keyring, epoch)
+    keys = Keys(database, encryption, epoch, journal)
     templates = Templates(database, epoch, journal)
     blind = BlindIndex(keyring.secret)
     keyed = KeyedTokens(blind)
@@ -254,7 +274,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     evidence = EvidenceRoom(
         database,
         keys,
-        keyring,
+        encryption,
         objects,
         journal,
         jobs,
@@ -273,7 +293,10 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         objects=objects,
         engine=engine,
         keyring=keyring,
+        encryption=encryption,
+        keys=keys,
         installation=Installation(database),
+        rotation=KeyRotation(database, journal, encryption, (KeyRepository(database), ObjectKeys(database))),
         epoch=epoch,
         journal=journal,
         jobs=jobs,

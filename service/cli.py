@@ -1,4 +1,4 @@
-"""`anjuan`: up, serve, worker, init, seed, reindex, doctor, department, user, sdl. What `make` calls."""
+"""`anjuan`: up, serve, worker, init, seed, reindex, rotate-keys, doctor, department, user, sdl. What `make` calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import uvicorn
 
 from service.access.policy import Role
 from service.config import BadSettings, Settings
-from service.crypto import KeyringError
+from service.crypto import Keyring, KeyringError
 from service.errors import DomainError, Invalid
 from service.storage import ObjectTrouble, StoreUnreachable
 
@@ -34,6 +34,16 @@ cli.add_typer(departments, name="department")
 T = TypeVar("T")
 # Of `anjuan up` alone: the command line of what it starts names the data directory, so that leftovers are known.
 DataDir = Annotated[Path | None, typer.Option("--data-dir", hidden=True)]
+NEW_KEY_IN_ENVIRONMENT = """\
+No key was made: the keyring comes from ANJUAN_KEYRING_JSON, which this program can't change. For a new key:
+1. Add an entry {"id", "key": base64 of 32 random bytes, "created"} to encryption_keys; start every process with that.
+2. Set "current" to its id; start every process with that.
+3. Run `anjuan rotate-keys --rewrap`."""
+NEW_KEY_IN_VAULT = """\
+Vault makes new keys: `vault write -f transit/keys/NAME/rotate`, and then this again, wraps everything by a new one."""
+FORMER_KEYS_IN_ENVIRONMENT = """\
+Stored keys by the key that they need: {needed}. Take keys that are not among them out of ANJUAN_KEYRING_JSON only with
+their documents `keyring/encryption/ID` in the collection `meta`: a recorded key that is missing stops every start."""
 SDL_FILE = Path(__file__).parent.parent / "schema" / "schema.graphql"
 
 
@@ -190,6 +200,60 @@ def reindex() -> None:
 
 
 @cli.command()
+def rotate_keys(
+    owner: Annotated[str | None, typer.Option(metavar="ID", help="A customer's own data key instead.")] = None,
+    rewrap: Annotated[bool, typer.Option(help="Make no new key; wrap everything by the current one.")] = False,
+    retire: Annotated[
+        bool, typer.Option(help="Take former keys, once nothing needs them, out of the keyring.")
+    ] = False,
+) -> None:
+    """Makes a new key-encryption key and wraps all data keys by it. What was cut off is finished by a repeat.
+
+    Everything stays readable meanwhile, and the API may run. Keep a copy of the keyring before and afterwards.
+    """
+    from service.access.actor import SYSTEM, Caller  # noqa: PLC0415
+    from service.app import System  # noqa: PLC0415
+
+    settings = settings_of_running()
+    _log_level(settings)
+    makes_key = not (settings.keyring_json or settings.vault_url or rewrap)
+
+    async def work(system: System) -> int:
+        await system.epoch.refresh()
+        caller = Caller(SYSTEM, await system.policies.current())
+        if owner:
+            version = await system.keys.rotate(caller, owner)
+            typer.echo(f"{owner}: version {version} of its data key seals what is written from now on.")
+            return 0
+        if retire:
+            if settings.keyring_json:
+                typer.echo(FORMER_KEYS_IN_ENVIRONMENT.format(needed=dict(await system.rotation.needed())))
+                return 0
+            retired = await system.rotation.retire(caller, settings.keyring_path)
+            typer.echo(f"Retired: {', '.join(sorted(retired)) or 'none; there was no former key'}.")
+            return 0
+        await system.encryption.require_usable()
+        keyring = system.keyring
+        if makes_key and await system.rotation.is_finished():
+            keyring = Keyring.rotate(settings.keyring_path)
+            typer.echo(f"{keyring.current_id} is the current key, in {settings.keyring_path}. Keep a copy of it.")
+        elif makes_key:
+            typer.echo("A rotation was cut off; it is finished first. For another new key, run this again.")
+        await system.rotation.announce(caller, keyring)
+        await system.epoch.refresh()
+        outcome = await system.rotation.rewrap(caller, _progress)
+        for what, count in outcome.done.items():
+            typer.echo(f"{what}: {count} wrapped by {outcome.current}, {outcome.already[what]} were already.")
+        if outcome.unopened:
+            typer.echo(f"No key opens those of {', '.join(sorted(outcome.unopened))}; they stay as they are.", err=True)
+        if not makes_key and not rewrap:
+            typer.echo(NEW_KEY_IN_VAULT if settings.vault_url else NEW_KEY_IN_ENVIRONMENT)
+        return 1 if outcome.unopened else 0
+
+    raise typer.Exit(_with_system(settings, work))
+
+
+@cli.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """Checks every part and says what is wrong, in words."""
     from infra.examination import examine  # noqa: PLC0415
@@ -273,6 +337,11 @@ def _with_system(settings: Settings, use: Callable[..., Awaitable[T]], *, verifi
             await system.close()
 
     return asyncio.run(run())
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"\r{what}: {done} of {total}" + ("\n" if done >= total else ""), nl=False, err=True)
 
 
 async def _ask_worker_to_rebuild(system: object) -> None:

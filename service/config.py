@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     search_url: SecretStr | None = Field(None, description="an Elasticsearch 8 or 9; unset: embedded Tantivy")
     keyring: Path | None = Field(None, description="keyring file, mode 0600; unset: keyring.json in the data directory")
     keyring_json: SecretStr | None = Field(None, description="the keyring itself, instead of a file")
+    vault_url: str | None = Field(None, description="a Vault or OpenBao that wraps data keys; unset: the keyring does")
+    vault_token: SecretStr | None = Field(
+        None, description="Vault token that may encrypt, decrypt, rewrap, read the key"
+    )
+    vault_key: str = Field("anjuan", description="name of the transit key, made with derived=true")
+    vault_mount: str = Field("transit", description="where Vault's transit engine is mounted")
     tls_cert: Path | None = Field(None, description="certificate chain (PEM) for the API")
     tls_key: Path | None = Field(None, description="private key (PEM) for the API")
     trusted_proxies: str = Field("", description="addresses whose X-Forwarded-For counts, comma separated")
@@ -94,7 +100,7 @@ class Settings(BaseSettings):
             raise ValueError("a name of 3 to 63 lower-case letters, digits, . and -")
         return value
 
-    @field_validator("s3_endpoint")
+    @field_validator("s3_endpoint", "vault_url")
     @classmethod
     def _is_endpoint(cls, value: str | None) -> str | None:
         if value:
@@ -108,6 +114,13 @@ class Settings(BaseSettings):
     def _is_search_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value:
             _require_http(value.get_secret_value(), "http(s)://user:password@host:port")
+        return value
+
+    @field_validator("vault_key", "vault_mount")
+    @classmethod
+    def _is_vault_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
+            raise ValueError("a name of at most 64 letters, digits, _ and -")
         return value
 
     @field_validator("public_url")

@@ -12,6 +12,7 @@ from service.storage import Database, open_database
 pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.engines",
+    "tests.fixtures.vault",
     "tests.fixtures.company",
     "tests.scenarios.files_world",
 ]

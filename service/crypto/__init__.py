@@ -30,6 +30,13 @@ Wrapped data key (`Keyring.wrap`, `unwrap`), 78 bytes + key id:
   key: HKDF-SHA256(key-encryption key, no salt, info "anjuan/wrapping-key/1"), 32 bytes
   associated data: bytes 0 … 17+k, len32(context)
 
+Data key wrapped by Vault's transit engine (`TransitEncryption`), 1 byte + Vault's own text:
+
+    0      1   format, 2
+    1      n   what Vault gave: "vault:v", the version of Vault's key, ":", base64 (its own format); at most 1 KiB
+
+  Vault derives the key from its own and the context (`derived=true`), so that another context opens nothing
+
 Both commitments have 16 bytes: a message that opens under two keys costs its maker about 2^64 derivations
 and the choice of both keys. They are compared in constant time before anything is decrypted.
 
@@ -53,9 +60,10 @@ The keyring's own form is in `service.crypto.keyring`.
 """
 
 from service.crypto.blind import BlindIndex
+from service.crypto.encryption import KeyEncryption, KeyringEncryption, WrappedItem
 from service.crypto.envelope import Binding, DataKey, Place, open_sealed, open_section, peek_key_version, seal
 from service.crypto.errors import CiphertextError, KeyringError, UnknownKeyError
-from service.crypto.keyring import KeyEncryption, Keyring
+from service.crypto.keyring import Keyring
 from service.crypto.streaming import (
     HEADER_SIZE,
     SEGMENT_SIZE,
@@ -68,6 +76,7 @@ from service.crypto.streaming import (
     plan_whole,
     segment_count,
 )
+from service.crypto.transit import TransitEncryption
 
 __all__ = [
     "HEADER_SIZE",
@@ -78,13 +87,16 @@ __all__ = [
     "DataKey",
     "KeyEncryption",
     "Keyring",
+    "KeyringEncryption",
     "KeyringError",
     "Place",
     "RangeDecryptor",
     "RangePlan",
     "SegmentDecryptor",
     "SegmentEncryptor",
+    "TransitEncryption",
     "UnknownKeyError",
+    "WrappedItem",
     "ciphertext_size",
     "open_sealed",
     "open_section",

@@ -5,33 +5,76 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.crypto.errors import KeyringError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 
 PRIVATE_MODE = 0o600
 
 
 def create_private_file(path: Path, text: str) -> None:
     """Writes a new file that appears whole, under its name, or not at all. Raises KeyringError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                draft.chmod(PRIVATE_MODE)  # an odd umask may have taken bits away
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            # Unlike a rename, a link never replaces what is already there.
-            os.link(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        # Unlike a rename, a link never replaces what is already there.
+        _write_and_place(path, text, os.link)
     except FileExistsError:
         raise KeyringError(f"{path} exists already and is not overwritten; load it, or move it away") from None
     except OSError as error:
         raise KeyringError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def replace_private_file(path: Path, change: Callable[[str], str]) -> str:
+    """Replaces a file's text by what `change` makes of it, and returns that. Readers find the former text or the new
+    one, whole; of several who do this, each changes what the one before it wrote. Raises KeyringError, and what
+    `change` raises; then the file is as it was.
+    """
+    with _held(path.parent):
+        text = change(read_private_file(path))
+        try:
+            _write_and_place(path, text, os.replace)
+        except OSError as error:
+            raise KeyringError(f"{path} cannot be written: {error.strerror}") from None
+        return text
+
+
+def _write_and_place(path: Path, text: str, place: Callable[[Path, Path], None]) -> None:
+    """Writes a draft beside the file, to the disk, and then `place(draft, path)`. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            draft.chmod(PRIVATE_MODE)  # an odd umask may have taken bits away
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        place(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """One process at a time changes the private files of a directory; the system lets go when it dies."""
+    if fcntl is None:
+        yield
+        return
+    try:
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as error:
+        raise KeyringError(f"{directory} cannot be read: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_private_file(path: Path) -> str:

@@ -7,7 +7,8 @@ A JSON object, in a file of mode 0600 or in the environment:
      "root_secret": base64 of 32 bytes,
      "signing_current": "sig-…", "signing_keys": [{"kid", "private": base64 of 32 bytes, Ed25519 (RFC 8032)}]}
 
-Older keys stay, to unwrap and verify; only the current ones wrap and sign.
+Older keys stay, to unwrap and verify; only the current ones wrap and sign. `anjuan rotate-keys` adds a current
+encryption key, wraps everything by it, and later takes the former ones out (`service.installation.rotation`).
 """
 
 from __future__ import annotations
@@ -21,35 +22,19 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from service.clock import now
 from service.crypto.derivation import KEY_SIZE, derive
 from service.crypto.errors import KeyringError, UnknownKeyError
-from service.crypto.files import create_private_file, read_private_file
+from service.crypto.files import create_private_file, read_private_file, replace_private_file
 from service.crypto.wrapping import WrappingKey, peek_key_id
 
 KEYRING_FORMAT = 1
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-class KeyEncryption(Protocol):
-    """Wraps data keys under a key that never leaves its holder: the keyring, or an outside key service.
-
-    `unwrap(wrap(key, context=c), context=c) == key`; with another context, or one byte of `wrapped` changed,
-    `unwrap` raises CiphertextError.
-    """
-
-    def wrap(self, data_key: bytes, *, context: bytes) -> bytes:
-        """The 32-byte `data_key` encrypted and bound to `context`."""
-        ...
-
-    def unwrap(self, wrapped: bytes, *, context: bytes) -> bytes:
-        """The 32-byte data key. Raises CiphertextError, KeyringError."""
-        ...
 
 
 class Keyring:
@@ -123,6 +108,20 @@ class Keyring:
             signing_current=str(parsed.get("signing_current")),
         )
 
+    @classmethod
+    def rotate(cls, path: Path) -> Keyring:
+        """Adds a new key-encryption key to the file and makes it the current one; the former ones stay. The file is
+        replaced whole, with mode 0600, or stays as it was. Raises KeyringError.
+        """
+        return cls.from_json(replace_private_file(path, _with_new_key))
+
+    @classmethod
+    def retire(cls, path: Path, key_ids: frozenset[str]) -> Keyring:
+        """Takes key-encryption keys out of the file, in the same way; what they wrapped can't be opened any more.
+        Raises KeyringError, also when the current key is among them.
+        """
+        return cls.from_json(replace_private_file(path, lambda text: _without_keys(text, key_ids)))
+
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose ("cursor", "blind/phone"), unrelated to those of any other purpose."""
         found = self._secrets.get(purpose)
@@ -149,6 +148,16 @@ class Keyring:
         return self._commitments
 
     @property
+    def current_id(self) -> str:
+        """The id of the key that wraps."""
+        return self._current
+
+    @property
+    def former_ids(self) -> frozenset[str]:
+        """The ids of the keys that only unwrap."""
+        return frozenset(self._wrapping) - {self._current}
+
+    @property
     def current_commitment(self) -> str:
         """The current encryption key's name among `commitments`."""
         return f"encryption/{self._current}"
@@ -166,14 +175,33 @@ def _commitment(key: bytes) -> str:
     return derive(key, "anjuan/keyring-commitment/1").hex()
 
 
+def _new_encryption_key() -> dict[str, str]:
+    return {"id": f"kek-{secrets.token_hex(6)}", "key": _random_text(), "created": now().isoformat()}
+
+
+def _with_new_key(text: str) -> str:
+    Keyring.from_json(text)  # what can't be read is not written anew
+    form, made = json.loads(text), _new_encryption_key()
+    return json.dumps({**form, "current": made["id"], "encryption_keys": [*form["encryption_keys"], made]}, indent=2)
+
+
+def _without_keys(text: str, key_ids: frozenset[str]) -> str:
+    Keyring.from_json(text)
+    form = json.loads(text)
+    if form["current"] in key_ids:
+        raise KeyringError(f"{form['current']} is the current key and can't be retired")
+    kept = [item for item in form["encryption_keys"] if item["id"] not in key_ids]
+    return json.dumps({**form, "encryption_keys": kept}, indent=2)
+
+
 def _generated() -> str:
-    encryption_id = f"kek-{secrets.token_hex(6)}"
+    made = _new_encryption_key()
     signing_id = f"sig-{secrets.token_hex(6)}"
     return json.dumps(
         {
             "format": KEYRING_FORMAT,
-            "current": encryption_id,
-            "encryption_keys": [{"id": encryption_id, "key": _random_text(), "created": now().isoformat()}],
+            "current": made["id"],
+            "encryption_keys": [made],
             "root_secret": _random_text(),
             "signing_current": signing_id,
             "signing_keys": [{"kid": signing_id, "private": _random_text()}],

@@ -75,7 +75,7 @@ class Customers(CustomerRecords):
         document.setdefault("contacts", [])
         document.setdefault("tags", [])
 
-        data_key, wrapped = self._keys.made(customer)
+        data_key, wrapped = await self._keys.made(customer)
         document["sealed"] = seal_sections(FORM, data_key, customer, sections)
         touched = Touched(customer, 1, document, collection=CUSTOMERS)
         entry = self._journal.document(caller, Work("customer.create", (touched,), index=(customer,)))

@@ -7,16 +7,22 @@ import hmac
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+import structlog
+
 from service.crypto import (
     HEADER_SIZE,
     CiphertextError,
     KeyEncryption,
     RangeDecryptor,
     SegmentDecryptor,
+    WrappedItem,
     plan_range,
 )
-from service.evidence.shelf import Shelf, associated_data, key_context
+from service.evidence.model import key_context
+from service.evidence.shelf import Shelf, associated_data
 from service.storage import ObjectStore, StoredObject
+
+log = structlog.get_logger(__name__)
 
 
 async def opened(shelf: Shelf, document: Mapping[str, Any], first: int, last: int) -> AsyncGenerator[bytes, None]:
@@ -27,7 +33,7 @@ async def opened(shelf: Shelf, document: Mapping[str, Any], first: int, last: in
     """
     evidence, stored = document["_id"], document["object"]
     place = StoredObject(stored["key"], stored["version_id"])
-    key = _object_key(shelf.encryption, evidence, stored)
+    key = await _object_key(shelf.encryption, evidence, stored)
     is_whole = first == 0 and last == document["size"] - 1
     header = await _header(shelf.objects, place)
     decryptor = SegmentDecryptor(key, associated_data(evidence), header, document["size"])
@@ -47,8 +53,13 @@ async def opened(shelf: Shelf, document: Mapping[str, Any], first: int, last: in
     yield held
 
 
-def _object_key(encryption: KeyEncryption, evidence: str, stored: Mapping[str, Any]) -> bytes:
-    return encryption.unwrap(bytes(stored["wrapped_key"]), context=key_context(evidence, stored["key"]))
+async def _object_key(encryption: KeyEncryption, evidence: str, stored: Mapping[str, Any]) -> bytes:
+    item = WrappedItem(bytes(stored["wrapped_key"]), key_context(evidence, stored["key"]))
+    (key,) = await encryption.unwrap_all([item])
+    if isinstance(key, CiphertextError):
+        log.error("a file's key can't be unwrapped", evidence=evidence, trouble=str(key))
+        raise key
+    return key
 
 
 async def _header(objects: ObjectStore, place: StoredObject) -> bytes:

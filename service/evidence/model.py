@@ -131,3 +131,8 @@ SHAPE = shape_of(Evidence)
 PAGE_SHAPE = shape_of(EvidencePage)
 FORM = RecordForm(EVIDENCE, SHAPE)
 PAGE_FORM = RecordForm(PAGES, PAGE_SHAPE)
+
+
+def key_context(evidence: str, storage_key: str) -> bytes:
+    """What binds a wrapped object key to its object."""
+    return f"object-key/{evidence}/{storage_key}".encode()

@@ -20,9 +20,9 @@ from service.cases.rules import Step, next_state
 from service.clock import now
 from service.crypto import SegmentEncryptor, ciphertext_size
 from service.errors import Code, Invalid
-from service.evidence.model import EVIDENCE, READ, EvidenceState, TextState
+from service.evidence.model import EVIDENCE, READ, EvidenceState, TextState, key_context
 from service.evidence.rules import CLAIM_LIFE, FILING_STATES, check_awaited, check_length, may_upload
-from service.evidence.shelf import Found, Shelf, associated_data, key_context, system_caller
+from service.evidence.shelf import Found, Shelf, associated_data, system_caller
 from service.evidence.upload import Bridge, SealingSource, discard, stream_into
 from service.journal.model import Touched, Work
 from service.storage import StoredObject, UnitOfWork
@@ -127,7 +127,7 @@ class Receiving:
         sealed_size = ciphertext_size(size)
         stored = await stream_into(self._shelf.objects, claim.storage_key, chunks, bridge, source, sealed_size)
         await self._shelf.repository.note_stored(evidence, claim.token, stored.version_id)
-        wrapped = self._shelf.encryption.wrap(object_key, context=key_context(evidence, stored.key))
+        wrapped = await self._shelf.encryption.wrap(object_key, context=key_context(evidence, stored.key))
         change = {
             "state": EvidenceState.STORED.value,
             "text_state": TextState.WAITING.value,

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bson import Binary
+
 from service.cases.model import CASES
 from service.customers.model import CUSTOMERS
-from service.evidence.model import EVIDENCE, PAGES, EvidenceState, TextState
+from service.evidence.model import EVIDENCE, PAGES, EvidenceState, TextState, key_context
+from service.keys.model import StoredKey
 from service.storage import Database, Index, UnitOfWork
 from service.storage.paging import pages_of_each
 
@@ -172,6 +175,37 @@ class EvidenceRepository:
         await stored.delete_many({"evidence": evidence})
         if pages:
             await stored.insert_many(pages)
+
+
+class ObjectKeys:
+    """The wrapped keys of the stored files' objects (`service.keys.model.KeyStore`)."""
+
+    what = "file keys"
+
+    def __init__(self, database: Database) -> None:
+        self._evidence = database.collection(EVIDENCE)
+
+    async def count(self) -> int:
+        """See `KeyStore`."""
+        return await self._evidence.estimated_count()
+
+    async def after(self, holder: str, limit: int) -> list[list[StoredKey]]:
+        """See `KeyStore`."""
+        found = await self._evidence.find(
+            {"_id": {"$gt": holder}, "object.wrapped_key": {"$exists": True}},
+            sort=[("_id", 1)],
+            limit=limit,
+            projection={"object.key": 1, "object.wrapped_key": 1},
+        )
+        return [
+            [StoredKey(d["_id"], bytes(d["object"]["wrapped_key"]), key_context(d["_id"], d["object"]["key"]))]
+            for d in found
+        ]
+
+    async def exchange(self, former: StoredKey, wrapped: bytes) -> bool:
+        """See `KeyStore`."""
+        where = {"_id": former.holder, "object.wrapped_key": Binary(former.wrapped)}
+        return await self._evidence.update_one(where, {"$set": {"object.wrapped_key": Binary(wrapped)}}) == 1
 
 
 def _of_parent(field: str, parent: str, withdrawn: bool) -> dict[str, Any]:

@@ -107,8 +107,3 @@ class Shelf:
 def associated_data(evidence: str) -> bytes:
     """What binds an object's segments to their evidence."""
     return f"evidence/{evidence}".encode()
-
-
-def key_context(evidence: str, storage_key: str) -> bytes:
-    """What binds a wrapped object key to its object."""
-    return f"object-key/{evidence}/{storage_key}".encode()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from service.clock import now
 from service.identity.model import USERS
 from service.installation.model import FORMAT, KEYRING, META, Recorded
 from service.keys.model import KEYS
-from service.storage import Database, DuplicateKey
+from service.storage import Database, DuplicateKey, UnitOfWork
 
 
 class InstallationRepository:
-    """Documents are inserted once and never changed."""
+    """Documents are inserted once and never changed; a retired key's is deleted."""
 
     def __init__(self, database: Database) -> None:
         self._meta = database.collection(META)
@@ -24,7 +26,18 @@ class InstallationRepository:
 
     async def record_key(self, name: str, commitment: str) -> None:
         """Does nothing where there is one under this name already: whoever records reads again and compares."""
-        await self._insert({"_id": f"{KEYRING}{name}", "commitment": commitment})
+        await self._insert({"_id": f"{KEYRING}{name}", "commitment": commitment, "recorded_at": now()})
+
+    async def record_key_in(self, unit: UnitOfWork, name: str, commitment: str) -> None:
+        """The same, inside a unit of work."""
+        known = await unit.collection(META).find_one({"_id": f"{KEYRING}{name}"})
+        if known is None:
+            document = {"_id": f"{KEYRING}{name}", "commitment": commitment, "recorded_at": now()}
+            await unit.collection(META).insert_one(document)
+
+    async def forget_keys(self, unit: UnitOfWork, names: Iterable[str]) -> None:
+        """Stored data needs these keys no more."""
+        await unit.collection(META).delete_many({"_id": {"$in": [f"{KEYRING}{name}" for name in names]}})
 
     async def record_format(self, number: int) -> None:
         """Does nothing where there is one already."""
@@ -57,4 +70,5 @@ def recorded_of(documents: list[dict[str, Any]]) -> Recorded:
     return Recorded(
         by_id[FORMAT]["number"] if FORMAT in by_id else None,
         {name.removeprefix(KEYRING): d["commitment"] for name, d in by_id.items() if name.startswith(KEYRING)},
+        {name.removeprefix(KEYRING): d["recorded_at"] for name, d in by_id.items() if "recorded_at" in d},
     )

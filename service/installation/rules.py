@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from service.installation.model import STORAGE_FORMAT, Fault
+from service.installation.model import STORAGE_FORMAT, UNREADABLE, Fault
+
+SETTLING = timedelta(minutes=10)
+"""A process takes up a new key by its next request, and a request lasts seconds."""
 
 _RESTORE = (
     "Restore the keyring that belongs to it from its backup (ANJUAN_KEYRING names the file); "
@@ -47,9 +51,34 @@ def no_keyring_fault(path: Path) -> Fault:
     return Fault(f"There is no keyring at {path}, and the database holds data that needs it.", _RESTORE)
 
 
-def unopened_fault() -> Fault:
-    """Nothing was recorded, and the keyring does not open what is stored."""
-    return Fault("The keyring is not that of the stored data: it does not open a stored key.", _RESTORE)
+def unopened_fault(key_id: str | None = None) -> Fault:
+    """Nothing was recorded, and the keyring does not open what is stored: it lacks `key_id`, or has another key."""
+    lacks = f"it lacks key {key_id}" if key_id else "it does not open a stored key"
+    return Fault(f"The keyring is not that of the stored data: {lacks}.", _RESTORE)
+
+
+def unretirable_fault(ids: Iterable[str], needed: Mapping[str, int]) -> Fault | None:
+    """None when nothing stored needs any of these keys. `needed` tells how many stored keys need which key; a text
+    that names none may need any.
+    """
+    wanted = {name: count for name, count in needed.items() if name in {*ids, UNREADABLE} and count}
+    if not wanted:
+        return None
+    named = ", ".join(f"{count} by {name}" for name, count in sorted(wanted.items()))
+    return Fault(
+        f"Stored keys are still wrapped by former keys: {named}.",
+        "Run `anjuan rotate-keys --rewrap`, which names those that it can't open; restore them from a backup.",
+    )
+
+
+def too_early_fault(since: datetime | None, at: datetime) -> Fault | None:
+    """None once every process has had the time to take up the current key and to finish what it began before."""
+    if since is None or at - since >= SETTLING:
+        return None
+    return Fault(
+        "The current key is too new: what began before it may still be wrapped by a former one.",
+        f"Retire former keys from {(since + SETTLING).isoformat(timespec='seconds')} on.",
+    )
 
 
 def _words(name: str) -> str:

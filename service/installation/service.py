@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.crypto import CiphertextError, Keyring
+from service.crypto import CiphertextError, Keyring, UnknownKeyError
 from service.errors import Unfit
 from service.installation.model import STORAGE_FORMAT, Fault
 from service.installation.repository import InstallationRepository
 from service.installation.rules import format_fault, keyring_fault, no_keyring_fault, unopened_fault
-from service.keys.service import key_context
+from service.keys.model import key_context
 from service.storage import Database
 
 
@@ -61,11 +61,14 @@ class Installation:
             await self._repository.record_format(STORAGE_FORMAT)
 
     async def _require_opening(self, keyring: Keyring) -> None:
+        """Nothing is recorded: the keyring proves itself on stored keys that it should have wrapped."""
         for document in await self._repository.outermost_keys():
             for item in document["versions"]:
-                context = key_context(document["_id"], item["version"])
+                wrapped, context = bytes(item["wrapped"]), key_context(document["_id"], item["version"])
                 try:
-                    keyring.unwrap(bytes(item["wrapped"]), context=context)
+                    keyring.unwrap(wrapped, context=context)
+                except UnknownKeyError as error:
+                    _refuse(unopened_fault(error.key_id))
                 except CiphertextError:
                     _refuse(unopened_fault())
 

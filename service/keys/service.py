@@ -15,12 +15,16 @@ import orjson
 import structlog
 from bson import Binary
 
+from service.access.actor import Caller
 from service.access.declared import Sensitivity
 from service.clock import now
-from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, KeyringError, open_section, seal
+from service.crypto import Binding, CiphertextError, DataKey, KeyEncryption, WrappedItem, open_section, seal
+from service.journal.model import Touched, Work
+from service.journal.service import Journal
+from service.keys.model import key_context
 from service.keys.repository import KeyRepository
 from service.keys.rules import CURRENT_LAYOUT, RecordForm, joined, revive
-from service.storage import Database
+from service.storage import Database, UnitOfWork
 from service.storage.epoch import Epoch
 
 REMEMBERED_MOST = 10_000
@@ -28,10 +32,14 @@ log = structlog.get_logger(__name__)
 
 
 class Keys:
-    """Raises CiphertextError for whatever can't be opened, and KeyError for a key that no longer exists."""
+    """Raises CiphertextError for whatever can't be opened, KeyError for a key that no longer exists, and KeyringError
+    when an outside key service does not answer.
+    """
 
-    def __init__(self, database: Database, encryption: KeyEncryption, epoch: Epoch) -> None:
+    def __init__(self, database: Database, encryption: KeyEncryption, epoch: Epoch, journal: Journal) -> None:
+        self._database = database
         self._repository = KeyRepository(database)
+        self._journal = journal
         self._encryption = encryption
         self._known: OrderedDict[str, dict[int, DataKey]] = OrderedDict()
         self._former: Mapping[str, dict[int, DataKey]] = {}
@@ -44,12 +52,52 @@ class Keys:
         """
         self._former, self._known, self._broken = self._known, OrderedDict(), set()
 
-    def made(self, owner: str) -> tuple[DataKey, dict[str, Any]]:
+    async def made(self, owner: str) -> tuple[DataKey, dict[str, Any]]:
         """An owner's first data key and its document; the key exists once the document is committed."""
+        key, version = await self._new_version(owner, 1)
+        return key, {"_id": owner, "versions": [version]}
+
+    async def _new_version(self, owner: str, number: int) -> tuple[DataKey, dict[str, Any]]:
         material = os.urandom(32)
-        wrapped = self._encryption.wrap(material, context=key_context(owner, 1))
-        document = {"_id": owner, "versions": [{"version": 1, "wrapped": Binary(wrapped), "created_at": now()}]}
-        return DataKey(owner, 1, material), document
+        wrapped = await self._encryption.wrap(material, context=key_context(owner, number))
+        return DataKey(owner, number, material), {"version": number, "wrapped": Binary(wrapped), "created_at": now()}
+
+    async def rotate(self, caller: Caller, owner: str) -> int:
+        """Makes a new version of an owner's data key, which everything is sealed under from then on; what the former
+        ones sealed stays readable until it is sealed anew, by the next change of its record. Returns its number.
+
+        Every process knows it by its next request: the epoch rises with it. Raises LookupError for an unknown owner.
+        """
+        while True:
+            found = await self._repository.of_owners([owner])
+            if not found:
+                raise LookupError(f"{owner} has no data key")
+            number = 1 + max(int(item["version"]) for item in found[0]["versions"])
+            _, version = await self._new_version(owner, number)
+
+            async def work(unit: UnitOfWork, version: dict[str, Any] = version) -> bool:
+                if not await self._repository.add_version(unit, owner, version):
+                    return False
+                await Epoch.raise_in(unit)
+                touched = Touched(owner, None, None)
+                details = {"version": version["version"]}
+                await self._journal.append(unit, caller, Work("key.rotate", (touched,), details=details))
+                return True
+
+            if await self._database.transact(work):
+                return number
+
+    async def destroy(self, caller: Caller, unit: UnitOfWork, owner: str) -> None:
+        """Destroys an owner's data key, all versions, within `unit`, and writes the unit's journal entry.
+
+        What was sealed under it (records, their former states, copies in backups made without the key) can't be
+        opened any more. The epoch rises with it, so that no process still remembers the key when it gives its next
+        answer. Raises LookupError for an owner without a key.
+        """
+        if not await self._repository.delete(unit, owner):
+            raise LookupError(f"{owner} has no data key")
+        await Epoch.raise_in(unit)
+        await self._journal.append(unit, caller, Work("key.destroy", (Touched(owner, None, None),)))
 
     async def load(self, owners: Iterable[str]) -> None:
         """Makes the keys of these owners ready for opening.
@@ -64,25 +112,30 @@ class Keys:
             return
         for owner in wanted - missing:  # or what is asked for now would be the first to be forgotten below
             known.move_to_end(owner)
-        for document in await self._repository.of_owners(missing):
-            owner = document["_id"]
+        documents = await self._repository.of_owners(missing)
+        for owner, versions in (await self._unwrapped(documents)).items():
             missing.discard(owner)
-            known[owner] = self._unwrapped(owner, document["versions"])
-            (broken.discard if len(known[owner]) == len(document["versions"]) else broken.add)(owner)
+            known[owner] = {version: key for version, key in versions.items() if key is not None}
+            (broken.discard if len(known[owner]) == len(versions) else broken.add)(owner)
         known.update({key: {} for key in missing})  # destroyed, or never made: nothing of an earlier epoch counts
         while len(known) > max(REMEMBERED_MOST, len(wanted)):
             known.popitem(last=False)
 
-    def _unwrapped(self, owner: str, versions: Iterable[Mapping[str, Any]]) -> dict[int, DataKey]:
-        found = {}
-        for item in versions:
-            version = item["version"]
-            try:
-                material = self._encryption.unwrap(bytes(item["wrapped"]), context=key_context(owner, version))
-            except (CiphertextError, KeyringError) as error:
-                log.error("a data key can't be unwrapped", owner=owner, version=version, trouble=type(error).__name__)
+    async def _unwrapped(self, documents: Iterable[Mapping[str, Any]]) -> dict[str, dict[int, DataKey | None]]:
+        """The versions of each owner; None for one that can't be unwrapped."""
+        found: dict[str, dict[int, DataKey | None]] = {document["_id"]: {} for document in documents}
+        named = [
+            (document["_id"], item["version"], item["wrapped"])
+            for document in documents
+            for item in document["versions"]
+        ]
+        items = [WrappedItem(bytes(wrapped), key_context(owner, version)) for owner, version, wrapped in named]
+        for (owner, version, _), material in zip(named, await self._encryption.unwrap_all(items), strict=True):
+            if isinstance(material, CiphertextError):
+                log.error("a data key can't be unwrapped", owner=owner, version=version, trouble=str(material))
+                found[owner][version] = None
             else:
-                found[version] = DataKey(owner, version, material)
+                found[owner][version] = DataKey(owner, version, material)
         return found
 
     def remember(self, key: DataKey) -> None:
@@ -102,11 +155,6 @@ class Keys:
         """All loaded keys of an owner; empty when they were destroyed."""
         found = self._known.get(owner)
         return found if found is not None else self._former.get(owner, {})
-
-
-def key_context(owner: str, version: int) -> bytes:
-    """What a wrapped data key is bound to."""
-    return f"data-key/{owner}/{version}".encode()
 
 
 def seal_sections(

@@ -23,7 +23,7 @@ from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.repository import INDEXES as CASE_INDEXES
 from service.cases.service import Cases
 from service.clock import new_id, now
-from service.crypto import BlindIndex, Keyring
+from service.crypto import BlindIndex, Keyring, KeyringEncryption
 from service.customers.repository import INDEXES as CUSTOMER_INDEXES
 from service.customers.service import Customers
 from service.errors import NotSignedIn
@@ -176,7 +176,8 @@ async def world(
     for index in bare:
         await database.native.create_collection(index.collection)
     keyring, epoch, journal, jobs = Keyring.create(tmp_path / "keyring.json"), *_ground(database)
-    templates, keys, staff = Templates(database, epoch, journal), Keys(database, keyring, epoch), Staff()
+    encryption = KeyringEncryption(keyring)
+    templates, keys, staff = Templates(database, epoch, journal), Keys(database, encryption, epoch, journal), Staff()
     blind = BlindIndex(keyring.secret)
     customers = Customers(
         database, keys, blind, journal, jobs, templates, staff, lookups_per_minute=1_000, lookups_per_day=10_000
@@ -186,7 +187,7 @@ async def world(
     room = EvidenceRoom(
         database,
         keys,
-        keyring,
+        encryption,
         objects,
         journal,
         jobs,

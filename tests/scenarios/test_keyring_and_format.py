@@ -82,7 +82,7 @@ def test_a_new_installation_writes_down_its_format_and_a_commitment_for_each_key
     form = json.loads(installation.settings.keyring_path.read_text())
     assert installation.meta.keys() == {"format", "keyring/root", f"keyring/encryption/{form['current']}"}
     assert installation.meta["format"]["number"] == 1
-    told = json.dumps(installation.meta)
+    told = json.dumps(installation.meta, default=str)
     assert form["root_secret"] not in told
     assert form["encryption_keys"][0]["key"] not in told
     assert installation.anjuan("init").stdout == "Ready.\n"
@@ -111,6 +111,44 @@ def test_another_keyring_is_refused(installation: Installation, recorded: bool) 
     path.unlink()
     Keyring.create(path)
     installation.is_refused("not that of the stored data", "backup", by=STARTS)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_keyring_that_lacks_the_key_of_stored_keys_is_refused_by_name(
+    installation: Installation, recorded: bool
+) -> None:
+    path = installation.settings.keyring_path
+    lost = json.loads(path.read_text())["current"]
+    Keyring.rotate(path)
+    Keyring.retire(path, frozenset({lost}))
+    if not recorded:
+        installation.client[installation.settings.database]["meta"].delete_many({})
+    installation.is_refused(f"lacks key {lost}", "backup", by=[["serve"], ["worker"], ["rotate-keys"]])
+
+
+def test_keys_are_rotated_and_retired_from_the_command_line(installation: Installation) -> None:
+    path = installation.settings.keyring_path
+    former = json.loads(path.read_text())["current"]
+    done = installation.anjuan("rotate-keys")
+    assert done.returncode == 0, done.stderr
+    current = json.loads(path.read_text())["current"]
+    assert f"{current} is the current key" in done.stdout
+    assert f"data keys: 1 wrapped by {current}, 0 were already." in done.stdout
+    assert path.stat().st_mode & 0o777 == 0o600
+    early = installation.anjuan("rotate-keys", "--retire")
+    assert (early.returncode, "too new" in early.stderr) == (1, True)
+    assert former in path.read_text()
+    installation.client[installation.settings.database]["meta"].update_many({}, {"$unset": {"recorded_at": ""}})
+    done = installation.anjuan("rotate-keys", "--retire")
+    assert (done.returncode, done.stdout) == (0, f"Retired: {former}.\n")
+    assert former not in path.read_text()
+    assert installation.anjuan("rotate-keys", "--owner", "cus_1").returncode == 0
+    assert installation.anjuan("rotate-keys", "--owner", "cus_2").stderr == "anjuan: cus_2 has no data key\n"
+    # A keyring in the environment is never changed: it says what to do instead
+    installation.more = {"ANJUAN_KEYRING_JSON": path.read_text()}
+    done = installation.anjuan("rotate-keys")
+    assert (done.returncode, "ANJUAN_KEYRING_JSON" in done.stdout) == (0, True), done.stderr
+    assert json.loads(path.read_text())["current"] == current
 
 
 def test_a_keyring_with_another_root_secret_is_refused(installation: Installation) -> None:
@@ -146,11 +184,14 @@ def test_another_storage_format_is_refused(installation: Installation, found: in
 
 
 def test_data_of_a_version_that_wrote_nothing_down_is_taken_over_once(installation: Installation) -> None:
-    written = installation.meta
+    def commitments() -> dict[str, Any]:
+        return {name: {**document, "recorded_at": None} for name, document in installation.meta.items()}
+
+    written = commitments()
     installation.client[installation.settings.database]["meta"].delete_many({})
     done = installation.anjuan("user", "create", "b@example.com", "B", "--role", "AUDITOR")
     assert done.returncode == 0, done.stderr
-    assert installation.meta == written
+    assert commitments() == written
 
 
 def test_up_refuses_to_make_a_keyring_over_data(installation: Installation) -> None:

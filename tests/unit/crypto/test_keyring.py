@@ -14,7 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.crypto import CiphertextError, KeyEncryption, Keyring, KeyringError, UnknownKeyError
+from service.crypto import (
+    CiphertextError,
+    KeyEncryption,
+    Keyring,
+    KeyringEncryption,
+    KeyringError,
+    UnknownKeyError,
+    WrappedItem,
+)
 
 
 def created(path: Path) -> tuple[Keyring, dict[str, Any]]:
@@ -144,10 +152,12 @@ def test_a_missing_key_is_named_and_handled_like_any_unreadable_ciphertext() -> 
     assert "kek-1" in str(error)
 
 
-def test_the_keyring_is_a_key_encryption_and_shows_no_secret(tmp_path: Path) -> None:
+async def test_the_keyring_is_a_key_encryption_and_shows_no_secret(tmp_path: Path) -> None:
     ring, form = created(tmp_path)
-    encryption: KeyEncryption = ring
-    assert encryption.unwrap(encryption.wrap(b"k" * 32, context=b""), context=b"") == b"k" * 32
+    encryption: KeyEncryption = KeyringEncryption(ring)
+    wrapped = await encryption.wrap(b"k" * 32, context=b"")
+    assert await encryption.unwrap_all([WrappedItem(wrapped, b"")]) == [b"k" * 32]
+    assert encryption.key_name(wrapped) == await encryption.current() == form["current"]
     assert form["root_secret"] not in repr(ring)
     assert form["encryption_keys"][0]["key"] not in repr(ring)
 

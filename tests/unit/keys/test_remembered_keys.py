@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.crypto import Keyring
+from service.crypto import Keyring, KeyringEncryption
+from service.journal.service import Journal
 from service.keys import service
 from service.keys.model import KEYS
 from service.keys.service import Keys
@@ -17,10 +18,14 @@ def keyring(tmp_path) -> Keyring:
     return Keyring.create(tmp_path / "keyring.json")
 
 
+def made_keys(database: Database, keyring: Keyring, epoch: Epoch) -> Keys:
+    return Keys(database, KeyringEncryption(keyring), epoch, Journal(database))
+
+
 async def given_owners(database: Database, keyring: Keyring, *owners: str) -> Keys:
-    keys = Keys(database, keyring, Epoch(database))
+    keys = made_keys(database, keyring, Epoch(database))
     for owner in owners:
-        await database.insert({KEYS: [keys.made(owner)[1]]})
+        await database.insert({KEYS: [(await keys.made(owner))[1]]})
     return keys
 
 
@@ -48,9 +53,9 @@ async def test_a_page_larger_than_what_is_remembered_keeps_all_its_keys(database
 
 async def test_a_new_epoch_forgets_a_destroyed_key_but_lets_a_request_under_way_finish(database, keyring):
     epoch = Epoch(database)
-    keys = Keys(database, keyring, epoch)
+    keys = made_keys(database, keyring, epoch)
     await epoch.refresh()
-    await database.insert({KEYS: [keys.made("first")[1]]})
+    await database.insert({KEYS: [(await keys.made("first"))[1]]})
     await keys.load(["first"])
 
     async def destroy(unit):
