@@ -23,6 +23,8 @@ from tests.proof.worlds import Servers, World, found_base, pinned
 Say = Callable[[str], None]
 NEVER_ANSWERED: frozenset[str] = frozenset()
 """Parts of the schema of which no answer is awaited, each for its reason."""
+LIMITS = tuple(name for name in Settings.model_fields if name.startswith(("cost_", "lookups_", "reading_limit_")))
+"""How much may be asked or read: whoever tries everything must not be stopped by the way."""
 LOCALISED_MOST = 3
 """Differences of a viewer for which the field is looked for."""
 
@@ -47,8 +49,7 @@ class Bench:
                     "search_url": SecretStr(search_url) if search_url else None,
                     "access_token_seconds": 10**8,
                     "refresh_token_days": 3650,  # the database drops what has expired by its own clock
-                    "cost_limit": 10**9,
-                    "cost_per_minute": 10**15,
+                    **dict.fromkeys(LIMITS, 10**12),
                 }
             )
 

@@ -210,9 +210,9 @@ class Asked:
             if name in _BLIND:
                 may = self._levels[BLIND_FIELDS[_BLIND[name]]] >= Level.BLIND
                 return may and normal_lookup(_BLIND[name], probe.text) in self._known[_BLIND[name]]
-        if not probe.whole:
-            return False
         in_search = any(place.endswith("(query)") for place in places)
+        if not probe.whole and not (in_search and any(find(probe.text))):
+            return False
         # By its tokens, a whole identifier inside a text may be found by those who see the text around it.
         level = self._levels[probe.of.sensitivity]
         is_masked = level in (Level.BLIND, Level.PARTIAL)
