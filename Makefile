@@ -9,7 +9,7 @@ DATA_DIR = $(or $(ANJUAN_DATA_DIR),$(FILE_DATA_DIR),.anjuan)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check bench bench-scale down reset lock doctor
+.PHONY: help up test prove check bench bench-scale down reset lock doctor
 
 help: ## list the targets
 	@echo "Anjuan (案卷). Targets:"
@@ -22,6 +22,10 @@ up: ## start everything on this machine: servers, API, worker, demo data
 test: ## run the tests on real servers; ARGS="-k word" chooses some
 	@$(PYTHON) infra/bootstrap.py --dev
 	@$(VENV_PYTHON) -m pytest $(ARGS)
+
+prove: ## two worlds that differ in what a role may not see answer it alike: every question, both engines
+	@$(PYTHON) infra/bootstrap.py --dev
+	@$(VENV_PYTHON) -m tests.proof $(ARGS)
 
 check: ## lint, types, import layers, and whether the committed SDL is the schema's
 	@$(PYTHON) infra/bootstrap.py --dev

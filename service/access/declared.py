@@ -47,6 +47,7 @@ class Kind(str, Enum):
     BANK_CARD = "BANK_CARD"
     AMOUNT = "AMOUNT"
     DATE_OF_BIRTH = "DATE_OF_BIRTH"
+    CHOICE = "CHOICE"
     TEXT = "TEXT"
     FILE = "FILE"
     LABEL = "LABEL"  # tells what the value beside it is; shown wherever that value's mask is shown

@@ -59,6 +59,11 @@ def mask_amount(value: str) -> str:
     return "***" if value else STAR
 
 
+def mask_whole(value: str) -> str:  # noqa: ARG001 - that is the point
+    """What is one of a few values, or fits one value alone (a digest): any part of it would tell it."""
+    return "***"
+
+
 def mask_date_of_birth(value: str) -> str:
     """1990-03-07 → 1990-**-**."""
     return f"{value[:4]}-**-**"
@@ -116,6 +121,8 @@ MASKS: dict[Kind, Callable[[str], str]] = {
     Kind.BANK_CARD: mask_bank_card,
     Kind.AMOUNT: mask_amount,
     Kind.DATE_OF_BIRTH: mask_date_of_birth,
+    Kind.CHOICE: mask_whole,
+    Kind.FILE: mask_whole,
     Kind.TEXT: mask_text,
     Kind.LABEL: str,
 }
@@ -143,6 +150,8 @@ _MASKED: Mapping[Kind, re.Pattern[str]] = {
         Kind.ADDRESS: r".{0,6}\*{3}",
         Kind.BANK_CARD: r"\*{4} \*{4} \*{4} .{4}|\*{4}",
         Kind.AMOUNT: r"\*{1,3}",
+        Kind.CHOICE: r"\*{3}",
+        Kind.FILE: r"\*{3}",
         Kind.DATE_OF_BIRTH: r".{0,4}-\*{2}-\*{2}",
     }.items()
 }

@@ -83,7 +83,7 @@ class Evidence:
     file_name: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "The file's name, as it was announced.")]
     media_type: Annotated[str, Open("application/pdf, image/jpeg, image/png or image/tiff.")]
     size: Annotated[int, Open("The file's size in bytes.")]
-    sha256: Annotated[str | None, Sensitive(NARRATIVE, Kind.TEXT, "SHA-256 of the file, 64 hexadecimal digits.")]
+    sha256: Annotated[str | None, Sensitive(NARRATIVE, Kind.FILE, "SHA-256 of the file, 64 hexadecimal digits.")]
     state: Annotated[EvidenceState, Open("Whether the bytes are here.")]
     text_state: Annotated[TextState, Open("Whether the text was read.")]
     text_reason: Annotated[str | None, Open("Why the text could not be read, a code.")]

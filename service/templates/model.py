@@ -76,7 +76,17 @@ class TemplateField:
     @property
     def mask_kind(self) -> Kind:
         """Which mask hides it in part."""
-        return {FieldType.AMOUNT: Kind.AMOUNT, FieldType.DATE: Kind.DATE_OF_BIRTH}.get(self.type, Kind.PLAIN)
+        return _MASK_KINDS.get(self.type, Kind.PLAIN)
+
+
+# Of a number or a choice the first character would say too much.
+_MASK_KINDS = {
+    FieldType.AMOUNT: Kind.AMOUNT,
+    FieldType.NUMBER: Kind.AMOUNT,
+    FieldType.DATE: Kind.DATE_OF_BIRTH,
+    FieldType.CHOICE: Kind.CHOICE,
+    FieldType.BOOLEAN: Kind.CHOICE,
+}
 
 
 @dataclass(frozen=True, slots=True)

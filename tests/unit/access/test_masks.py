@@ -39,6 +39,9 @@ EXAMPLES = [
     (Kind.AMOUNT, "12800.00", "***"),
     (Kind.AMOUNT, "1.00", "***"),
     (Kind.DATE_OF_BIRTH, "1990-03-07", "1990-**-**"),
+    (Kind.CHOICE, "true", "***"),
+    (Kind.CHOICE, "no", "***"),
+    (Kind.FILE, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "***"),
     (Kind.PLAIN, "secret", "s***"),
     (Kind.PLAIN, "abc", "***"),
 ]
