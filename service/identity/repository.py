@@ -2,7 +2,7 @@
 
 A session document: `user`, `family_hash` and `turn_hash` (SHA-256 of the refresh token's halves), `version`
 (how often it was refreshed), `created_at`, `refreshed_at`, `expires_at`, `ended_at` (None while it lives),
-`ended_because`. An ended one stays until a day after its expiry, so that reuse is still recognised.
+`ended_because`, `source` (the address that it began from). An ended one stays until a day after its expiry, so that reuse is still recognised.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INDEXES = (
     Index(USERS, (("department", 1), ("state", 1), ("_id", 1)), "users_department"),
     Index(USERS, (("roles", 1), ("state", 1)), "users_roles"),
     Index(SESSIONS, (("family_hash", 1),), "sessions_family", unique=True),
-    Index(SESSIONS, (("user", 1), ("ended_at", 1)), "sessions_user"),
+    Index(SESSIONS, (("user", 1), ("ended_at", 1), ("_id", -1)), "sessions_living"),
     Index(SESSIONS, (("expires_at", 1),), "sessions_expiry", expire_after_seconds=86_400),
     Index(DEPARTMENTS, (("key", 1),), DEPARTMENTS_KEY, unique=True),
     Index(FAILURES, (("minute", 1), ("source", 1)), "sign_in_failures_minute"),
@@ -115,11 +115,25 @@ class IdentityRepository:
             where, {"$set": {"ended_at": at, "ended_because": because}}
         )
 
-    async def end_session(self, unit: UnitOfWork, session: str, at: datetime, because: str) -> dict[str, Any] | None:
-        """The session, ended; None when it had ended before."""
+    async def end_session(
+        self, unit: UnitOfWork, session: str, at: datetime, because: str, *, user: str | None = None
+    ) -> dict[str, Any] | None:
+        """The living session, ended; None when there is none, or, with `user`, none of theirs."""
+        where: dict[str, Any] = {"_id": session, "ended_at": None, "expires_at": {"$gt": at}}
+        if user is not None:
+            where["user"] = user
         return await unit.collection(SESSIONS).find_one_and_update(
-            {"_id": session, "ended_at": None}, {"$set": {"ended_at": at, "ended_because": because}}
+            where, {"$set": {"ended_at": at, "ended_because": because}}
         )
+
+    async def living_sessions(
+        self, user: str, at: datetime, *, first: int, after_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """A user's living sessions, newest first."""
+        where: dict[str, Any] = {"user": user, "ended_at": None, "expires_at": {"$gt": at}}
+        if after_id:
+            where["_id"] = {"$lt": after_id}
+        return await self._sessions.find(where, sort=[("_id", -1)], limit=first)
 
     async def end_sessions(
         self, unit: UnitOfWork, user: str, at: datetime, because: str, *, but: str | None = None

@@ -19,10 +19,19 @@ from service.access.policy import Policy, Role
 from service.clock import new_id, now
 from service.errors import Code, Invalid, NotSignedIn, Problems
 from service.identity.attempts import FailedSignIns
-from service.identity.model import SESSION_PREFIX, SESSIONS, USERS, Tokens, UserState, user_of
+from service.identity.model import (
+    SESSION_PREFIX,
+    SESSIONS,
+    USERS,
+    OpenSession,
+    Tokens,
+    UserState,
+    open_session_of,
+    user_of,
+)
 from service.identity.passwords import Passwords, check_password
 from service.identity.repository import IdentityRepository
-from service.identity.rules import EMAIL_LONGEST, normal_email
+from service.identity.rules import EMAIL_LONGEST, MANAGE_SESSIONS, normal_email
 from service.identity.tokens import AccessTokens, Claims, RefreshSecret, SigningKeys
 from service.journal.model import Touched, Work
 from service.journal.service import Journal
@@ -112,6 +121,7 @@ class Sessions:
             "expires_at": at + self._life,
             "ended_at": None,
             "ended_because": None,
+            "source": source,
         }
         caller = await self._caller_for(user, session, source, request_id)
         entry = Work("session.start", (Touched(session, 1, document, collection=SESSIONS),), repeatable=False)
@@ -185,6 +195,36 @@ class Sessions:
                 entry = _session_work("session.end", document)
             await Epoch.raise_in(unit)
             await self._journal.append(unit, caller, entry)
+
+        await self._database.transact(work)
+
+    async def sessions(
+        self, caller: Caller, user: str | None = None, *, first: int = 20, after_id: str | None = None
+    ) -> list[OpenSession]:
+        """Living sessions, newest first: the caller's own, or with step session.manage another user's. Raises
+        NotPermitted.
+        """
+        whose = caller.actor.id if user is None else user
+        if whose != caller.actor.id:
+            caller.require(MANAGE_SESSIONS, record=whose)
+        found = await self.repository.living_sessions(whose, now(), first=first, after_id=after_id)
+        return [open_session_of(document, caller.actor.session) for document in found]
+
+    async def end_session(self, caller: Caller, session: str) -> None:
+        """Ends one session: a session of the caller's own, or with step session.manage anybody's. Its tokens die at
+        the next request, in every process. Raises Invalid NOT_FOUND alike for one that is absent, over, or not the
+        caller's to end.
+        """
+        whose = None if caller.may(MANAGE_SESSIONS) else caller.actor.id
+
+        async def work(unit: UnitOfWork) -> None:
+            ended = await self.repository.end_session(unit, session, now(), "ENDED", user=whose)
+            if ended is None:
+                raise Invalid.because(Code.NOT_FOUND, "id")
+            await Epoch.raise_in(unit)
+            touched = Touched(session, ended["version"], ended, collection=SESSIONS)
+            details = {"user": ended["user"]}
+            await self._journal.append(unit, caller, Work("session.end", (touched,), details=details))
 
         await self._database.transact(work)
 
