@@ -44,6 +44,7 @@ from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.service import Cases
 from service.config import Settings
 from service.crypto import BlindIndex, Keyring
+from service.crypto.signing import LivingSigningKeys
 from service.customers import repository as customers_repository
 from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
@@ -219,9 +220,11 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     epoch = Epoch(database)
     journal, jobs = Journal(database), Jobs(database)
     policies = Policies(database, epoch, journal)
+    signing = LivingSigningKeys(keyring, None if settings.keyring_json else settings.keyring_path)
+    epoch.on_change(signing.look_again)
     identity = Identity(
         database,
-        keyring,
+        signing,
         epoch,
         journal,
         policies,

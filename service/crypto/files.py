@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from service.crypto.errors import KeyringError
 
+T = TypeVar("T")
 PRIVATE_MODE = 0o600
 
 
@@ -73,3 +76,33 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def change_private_file(path: Path, change: Callable[[str], tuple[str, T]]) -> T:
+    """Rewrites a private file: `change` gets its text and gives the new one and a result. Changes of several processes
+    come one after the other; a reader meets the former file or the new one, whole. Raises KeyringError, and what
+    `change` raises; the file is as it was then.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_MODE), "r+") as held:
+            _wait_for(held.fileno())
+            text, result = change(read_private_file(path))
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+            try:
+                create_private_file(draft, text)
+                draft.replace(path)
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_directory(path.parent)
+            return result
+    except OSError as error:
+        raise KeyringError(f"{path} cannot be rewritten: {error.strerror}") from None
+
+
+def _wait_for(descriptor: int) -> None:
+    """Holds the file until it is closed, by whatever end of the process."""
+    if os.name == "posix":
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from service.access.actor import Actor, Caller
+from service.access.actor import SYSTEM, Actor, Caller
 from service.access.policy import Policy, Role
 from service.clock import new_id, now
 from service.errors import Code, Invalid, NotSignedIn, Problems
@@ -297,6 +297,16 @@ class Sessions:
     async def journal_failures(self) -> int:
         """Journals failed sign-ins of minutes that are over; to be called now and then by a worker."""
         return await self._failed.journal_due()
+
+    async def keys_changed(self, action: str, **details: Any) -> None:
+        """Journals what the command line did to the signing keys, and has every process look at them."""
+        caller = Caller(SYSTEM, await self._policies.current())
+
+        async def work(unit: UnitOfWork) -> None:
+            await Epoch.raise_in(unit)
+            await self._journal.append(unit, caller, Work(action, repeatable=False, details=details))
+
+        await self._database.transact(work)
 
     async def _caller_for(self, user: dict[str, Any], session: str, source: str, request_id: str) -> Caller:
         policy = await self._policies.current()
