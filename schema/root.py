@@ -94,6 +94,7 @@ class Mutation:
     """Mutations."""
 
     sign_in: people.SessionPayload = _field(people.sign_in)
+    redeem_sign_in: people.SessionPayload = _field(people.redeem_sign_in)
     refresh_session: people.SessionPayload = _field(people.refresh_session)
     sign_out: people.DonePayload = _field(people.sign_out)
     change_password: people.DonePayload = _field(people.change_password)

@@ -30,6 +30,7 @@ from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
 from schema.http.graphql import GraphQLRoute
 from schema.http.health import health_routes
+from schema.http.outside import OutsideRoutes
 from schema.http.requests import Requests
 from schema.http.websocket import Sockets
 from schema.root import core
@@ -49,7 +50,12 @@ from service.customers import repository as customers_repository
 from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
 from service.evidence.service import EvidenceRoom
+from service.identity import outside_repository
 from service.identity import repository as identity_repository
+from service.identity.groups import Groups
+from service.identity.issuer import Issuer, IssuerSettings
+from service.identity.outside import OutsideAccounts
+from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
 from service.installation.service import Installation
 from service.jobs import repository as jobs_repository
@@ -88,6 +94,7 @@ INDEXES: tuple[Index, ...] = tuple(
             identity_repository,
             jobs_repository,
             journal_repository,
+            outside_repository,
             policies_repository,
             templates_repository,
         )
@@ -110,6 +117,8 @@ class System:
     jobs: Jobs
     policies: Policies
     identity: Identity
+    outside: OutsideAccounts | None
+    outside_sign_in: OutsideSignIn | None
     templates: Templates
     customers: Customers
     cases: Cases
@@ -163,6 +172,8 @@ class System:
     async def close(self) -> None:
         """Closes every client."""
         self.identity.close()
+        if self.outside is not None:
+            await self.outside.issuer.close()
         await self.engine.close()
         await self.objects.close()
         await self.database.close()
@@ -179,6 +190,30 @@ def _open_database(settings: Settings) -> Database:
     if settings.mongo_url is None or settings.s3_endpoint is None:
         raise LookupError("no MongoDB or S3 is configured; `anjuan up` starts embedded ones")
     return open_database(settings.mongo_url.get_secret_value(), settings.database, settings.mongo_driver)
+
+
+def _open_outside(
+    settings: Settings, database: Database, identity: Identity, journal: Journal
+) -> tuple[OutsideAccounts | None, OutsideSignIn | None]:
+    """People of an outside issuer, where one is configured. Raises LookupError for groups that can't be meant."""
+    if settings.oidc_issuer is None:
+        return None, None
+    secret = settings.oidc_client_secret
+    issuer = Issuer(
+        IssuerSettings(
+            settings.oidc_issuer,
+            settings.oidc_audience,
+            settings.oidc_client_id,
+            secret.get_secret_value() if secret else None,
+            settings.oidc_algorithm,
+            settings.oidc_scopes,
+            settings.oidc_groups_claim,
+        )
+    )
+    accounts = OutsideAccounts(database, identity, journal, issuer, Groups(settings.oidc_groups))
+    identity.open_door(accounts)
+    is_client = settings.oidc_client_id is not None
+    return accounts, OutsideSignIn(issuer, accounts, f"{settings.url}/oidc/callback") if is_client else None
 
 
 async def make_keyring(settings: Settings) -> bool:
@@ -233,6 +268,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         access_seconds=settings.access_token_seconds,
         refresh_days=settings.refresh_token_days,
     )
+    outside, outside_sign_in = _open_outside(settings, database, identity, journal)
     keys = Keys(database, keyring, epoch)
     templates = Templates(database, epoch, journal)
     blind = BlindIndex(keyring.secret)
@@ -267,6 +303,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         jobs=jobs,
         policies=policies,
         identity=identity,
+        outside=outside,
+        outside_sign_in=outside_sign_in,
         templates=templates,
         customers=customers,
         cases=cases,
@@ -327,6 +365,10 @@ def create_app(settings: Settings) -> Starlette:
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),
     ]
+    if system.outside_sign_in is not None:
+        secure = settings.url.startswith("https://")
+        outside = OutsideRoutes(system.outside_sign_in, callers, secure=secure, return_url=settings.oidc_return_url)
+        routes += outside.routes()
     if settings.env == "development":
         routes += graphiql_routes()
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Requests), *_cross_origin(settings)])

@@ -19,6 +19,8 @@ USERS = "users"
 SESSIONS = "sessions"
 DEPARTMENTS = "departments"
 FAILURES = "sign_in_failures"
+BUCKETS = "sign_in_buckets"
+OUTSIDE_SIGN_INS = "outside_sign_ins"
 
 USER_PREFIX = "usr"
 SESSION_PREFIX = "ses"
@@ -26,7 +28,7 @@ DEPARTMENT_PREFIX = "dep"
 TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
 
 # Stored beside a user, never journalled and never shown.
-PRIVATE_FIELDS = frozenset({"password", "signed_in_at"})
+PRIVATE_FIELDS = frozenset({"password", "signed_in_at", "external"})
 
 
 class UserState(str, Enum):

@@ -12,6 +12,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
+Change = Filter | Sequence[Filter]
+"""Update operators, or a pipeline of them."""
 Sorting = Sequence[tuple[str, int]]
 
 
@@ -109,7 +111,7 @@ class Collection:
                 raise DuplicateKey(_index_of(error)) from None
             raise
 
-    async def update_one(self, where: Filter, change: Filter, *, upsert: bool = False) -> int:
+    async def update_one(self, where: Filter, change: Change, *, upsert: bool = False) -> int:
         """How many documents matched (0 or 1). Raises DuplicateKey."""
         try:
             result = await self._native.update_one(where, change, upsert=upsert, session=self._session)
@@ -125,7 +127,7 @@ class Collection:
     async def find_one_and_update(
         self,
         where: Filter,
-        change: Filter,
+        change: Change,
         *,
         upsert: bool = False,
         before: bool = False,
