@@ -18,6 +18,7 @@ from service.cases.service import Cases
 from service.customers.service import Customers
 from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
+from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
 from service.journal.service import Journal
 from service.templates.service import Templates
@@ -27,6 +28,7 @@ class Parts(Protocol):
     """The system as resolvers use it; `service.app` builds it."""
 
     identity: Identity
+    outside_sign_in: OutsideSignIn | None
     templates: Templates
     customers: Customers
     cases: Cases

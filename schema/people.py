@@ -16,7 +16,7 @@ from schema.mutations import IDEMPOTENCY_KEY, UserError, payload, present, shown
 from schema.node import Node, connection_types, require_id
 from schema.records import enum_type, record_type
 from service.access.policy import Role
-from service.errors import Invalid
+from service.errors import Code, Invalid, Problem
 from service.identity.model import Department as DepartmentModel
 from service.identity.model import User as UserModel
 from service.identity.model import UserState
@@ -107,6 +107,13 @@ class RefreshSessionInput:
     """Input."""
 
     refresh_token: str = strawberry.field(description="The newest refresh token of the session.")
+
+
+@strawberry.input(description="The code that a sign-in from outside ended with.")
+class RedeemSignInInput:
+    """Input."""
+
+    code: str = strawberry.field(description="`sc_` and 43 letters; good once and for a minute.")
 
 
 @strawberry.input(description="Which sessions to end.")
@@ -212,8 +219,19 @@ async def refresh_session(root: Any, info: strawberry.Info, input: RefreshSessio
 
 
 async def _session(info: strawberry.Info, step: str, *secrets: str) -> Any:
+    return await _begun(context_of(info), getattr(context_of(info).parts.identity, step), *secrets)
+
+
+async def redeem_sign_in(root: Any, info: strawberry.Info, input: RedeemSignInInput) -> SessionPayload:
+    """Begins the session of a sign-in from outside (`GET /oidc/start`)."""
     context = context_of(info)
-    begin = getattr(context.parts.identity, step)
+    outside = context.parts.outside_sign_in
+    if outside is None:
+        return {"session": None, "user_errors": shown((Problem(Code.SIGN_IN_REFUSED),), context.locale)}
+    return await _begun(context, outside.redeem, input["code"])
+
+
+async def _begun(context: Context, begin: Any, *secrets: str) -> Any:
     try:
         tokens = await begin(*secrets, source=context.source, request_id=context.request_id)
     except Invalid as invalid:

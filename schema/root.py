@@ -14,6 +14,7 @@ from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
 from schema import search as search_types
+from schema import sessions as session_types
 from schema.binding import bind
 from schema.context import context_of
 from schema.node import Node, RecordId
@@ -84,6 +85,7 @@ class Query:
     customer_templates: list[templates.Template] = _field(templates.customer_templates)
     users: people.UserConnection = _field(people.users)
     departments: list[people.Department] = _field(people.departments)
+    sessions: session_types.OpenSessionConnection = _field(session_types.sessions)
     audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
 
 
@@ -92,9 +94,11 @@ class Mutation:
     """Mutations."""
 
     sign_in: people.SessionPayload = _field(people.sign_in)
+    redeem_sign_in: people.SessionPayload = _field(people.redeem_sign_in)
     refresh_session: people.SessionPayload = _field(people.refresh_session)
     sign_out: people.DonePayload = _field(people.sign_out)
     change_password: people.DonePayload = _field(people.change_password)
+    end_session: people.DonePayload = _field(session_types.end_session)
     create_user: people.UserPayload = _field(people.create_user)
     update_user: people.UserPayload = _field(people.update_user)
     disable_user: people.UserPayload = _field(people.disable_user)

@@ -30,6 +30,7 @@ from schema.http.files import files_routes
 from schema.http.graphiql import graphiql_routes
 from schema.http.graphql import GraphQLRoute
 from schema.http.health import health_routes
+from schema.http.outside import OutsideRoutes
 from schema.http.requests import Requests
 from schema.http.websocket import Sockets
 from schema.root import core
@@ -45,12 +46,18 @@ from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.service import Cases
 from service.config import Settings
 from service.crypto import BlindIndex, KeyEncryption, Keyring, KeyringEncryption, TransitEncryption
+from service.crypto.signing import LivingSigningKeys
 from service.customers import repository as customers_repository
 from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
 from service.evidence.repository import ObjectKeys
 from service.evidence.service import EvidenceRoom
+from service.identity import outside_repository
 from service.identity import repository as identity_repository
+from service.identity.groups import Groups
+from service.identity.issuer import Issuer, IssuerSettings
+from service.identity.outside import OutsideAccounts
+from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
 from service.installation.rotation import KeyRotation
 from service.installation.service import Installation
@@ -93,6 +100,7 @@ INDEXES: tuple[Index, ...] = tuple(
             identity_repository,
             jobs_repository,
             journal_repository,
+            outside_repository,
             policies_repository,
             templates_repository,
             buckets,
@@ -119,6 +127,8 @@ class System:
     jobs: Jobs
     policies: Policies
     identity: Identity
+    outside: OutsideAccounts | None
+    outside_sign_in: OutsideSignIn | None
     templates: Templates
     customers: Customers
     cases: Cases
@@ -175,6 +185,8 @@ class System:
         """Closes every client."""
         self.identity.close()
         self.encryption.close()
+        if self.outside is not None:
+            await self.outside.issuer.close()
         await self.engine.close()
         await self.objects.close()
         await self.database.close()
@@ -201,6 +213,30 @@ def _open_database(settings: Settings) -> Database:
     if settings.mongo_url is None or settings.s3_endpoint is None:
         raise LookupError("no MongoDB or S3 is configured; `anjuan up` starts embedded ones")
     return open_database(settings.mongo_url.get_secret_value(), settings.database, settings.mongo_driver)
+
+
+def _open_outside(
+    settings: Settings, database: Database, identity: Identity, journal: Journal
+) -> tuple[OutsideAccounts | None, OutsideSignIn | None]:
+    """People of an outside issuer, where one is configured. Raises LookupError for groups that can't be meant."""
+    if settings.oidc_issuer is None:
+        return None, None
+    secret = settings.oidc_client_secret
+    issuer = Issuer(
+        IssuerSettings(
+            settings.oidc_issuer,
+            settings.oidc_audience,
+            settings.oidc_client_id,
+            secret.get_secret_value() if secret else None,
+            settings.oidc_algorithm,
+            settings.oidc_scopes,
+            settings.oidc_groups_claim,
+        )
+    )
+    accounts = OutsideAccounts(database, identity, journal, issuer, Groups(settings.oidc_groups))
+    identity.open_door(accounts)
+    is_client = settings.oidc_client_id is not None
+    return accounts, OutsideSignIn(issuer, accounts, f"{settings.url}/oidc/callback") if is_client else None
 
 
 async def make_keyring(settings: Settings) -> bool:
@@ -242,9 +278,11 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     epoch = Epoch(database)
     journal, jobs = Journal(database), Jobs(database)
     policies = Policies(database, epoch, journal)
+    signing = LivingSigningKeys(keyring, None if settings.keyring_json else settings.keyring_path)
+    epoch.on_change(signing.look_again)
     identity = Identity(
         database,
-        keyring,
+        signing,
         epoch,
         journal,
         policies,
@@ -253,6 +291,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         access_seconds=settings.access_token_seconds,
         refresh_days=settings.refresh_token_days,
     )
+    outside, outside_sign_in = _open_outside(settings, database, identity, journal)
     encryption = _encryption(settings, keyring, epoch)
     keys = Keys(database, encryption, epoch, journal)
     templates = Templates(database, epoch, journal)
@@ -302,6 +341,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         jobs=jobs,
         policies=policies,
         identity=identity,
+        outside=outside,
+        outside_sign_in=outside_sign_in,
         templates=templates,
         customers=customers,
         cases=cases,
@@ -362,6 +403,10 @@ def create_app(settings: Settings) -> Starlette:
         *files_routes(callers.required, system.evidence),
         *health_routes(checks_of(system)),
     ]
+    if system.outside_sign_in is not None:
+        secure = settings.url.startswith("https://")
+        outside = OutsideRoutes(system.outside_sign_in, callers, secure=secure, return_url=settings.oidc_return_url)
+        routes += outside.routes()
     if settings.env == "development":
         routes += graphiql_routes()
     return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Requests), *_cross_origin(settings)])

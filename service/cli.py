@@ -1,4 +1,4 @@
-"""`anjuan`: up, serve, worker, init, seed, reindex, rotate-keys, doctor, department, user, sdl. What `make` calls."""
+"""`anjuan`: up, serve, worker, init, seed, reindex, rotate-keys, rotate-signing-key, doctor, department, user, sdl."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -251,6 +252,48 @@ def rotate_keys(
         return 1 if outcome.unopened else 0
 
     raise typer.Exit(_with_system(settings, work))
+
+
+@cli.command()
+def rotate_signing_key(
+    announce: Annotated[
+        bool, typer.Option("--announce", help="Add a key that only verifies; put it in force by the next call.")
+    ] = False,
+    retire_old: Annotated[
+        bool, typer.Option("--retire-old", help="Remove the former keys, once no token of theirs can live.")
+    ] = False,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="With --retire-old: now; whatever they signed is refused.")
+    ] = False,
+) -> None:
+    """Signs access tokens with a new key from now on; running processes take it up by themselves, and former keys go
+    on verifying until they are retired.
+    """
+    from service.app import System  # noqa: PLC0415
+    from service.crypto import signing  # noqa: PLC0415
+
+    settings = settings_of_running()
+    if settings.keyring_json is not None:
+        raise LookupError("the keyring is in ANJUAN_KEYRING_JSON; change it there, and restart")
+    if announce and retire_old:
+        raise LookupError("announce a key or retire the former ones, one after the other")
+    path, lived = settings.keyring_path, None if at_once else timedelta(seconds=settings.access_token_seconds + 60)
+
+    async def change(system: System) -> None:
+        if announce:
+            kid = signing.announce_signing_key(path)
+            await system.identity.keys_changed("signing_key.announce", key=kid)
+            typer.echo(f"{kid} verifies. Bring the keyring to every machine, then: anjuan rotate-signing-key")
+        elif retire_old:
+            gone = signing.retire_signing_keys(path, lived)
+            await system.identity.keys_changed("signing_key.retire", keys=gone)
+            typer.echo(f"Retired: {', '.join(gone) or 'none'}.")
+        else:
+            former, kid = signing.rotate_signing_key(path)
+            await system.identity.keys_changed("signing_key.rotate", former=former, key=kid)
+            typer.echo(f"{kid} signs; {former} goes on verifying. Keep a copy of the keyring.")
+
+    _with_system(settings, change)
 
 
 @cli.command()

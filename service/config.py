@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ANJUAN_"
@@ -58,6 +58,17 @@ class Settings(BaseSettings):
     cors_origins: str = Field("", description="other origins whose pages may use the API, comma separated")
     token_issuer: str = Field("anjuan", description="`iss` of access tokens")
     token_audience: str = Field("anjuan-api", description="`aud` of access tokens")
+    oidc_issuer: str | None = Field(None, description="an outside issuer (OpenID Connect), exactly as it names itself")
+    oidc_audience: str | None = Field(
+        None, description="`aud` of the issuer's access tokens for this API; unset: refused"
+    )
+    oidc_client_id: str | None = Field(None, description="our client id there; unset: nobody signs in by it")
+    oidc_client_secret: SecretStr | None = Field(None, description="our secret there; unset: a public client (PKCE)")
+    oidc_algorithm: Literal["RS256", "ES256", "EdDSA"] = Field("RS256", description="what its tokens are signed by")
+    oidc_scopes: str = Field("openid profile email", description="what is asked for at sign-in")
+    oidc_groups_claim: str = Field("groups", description="the claim that lists somebody's groups")
+    oidc_groups: str = Field("", description='JSON: {"group": "ROLE@department-key"}, or a list of such for a group')
+    oidc_return_url: str | None = Field(None, description="the page that gets the sign-in code; unset: it is shown")
     introspection: bool | None = Field(None, description="whether the schema may be asked for; unset: in development")
     documents: Path | None = Field(None, description="directory of registered documents (*.graphql); unset: none")
     documents_only: bool = Field(False, description="answer registered documents only")
@@ -130,6 +141,27 @@ class Settings(BaseSettings):
             _require_http(value, "http(s)://host, as clients see it")
         return value
 
+    @field_validator("oidc_issuer", "oidc_return_url")
+    @classmethod
+    def _is_safe_address(cls, value: str | None) -> str | None:
+        if value:
+            form = "https://host/path, or http:// on this machine, without query and fragment"
+            _require_http(value, form)
+            parts = urlsplit(value)
+            here = parts.hostname in ("127.0.0.1", "::1", "localhost")
+            if (parts.scheme != "https" and not here) or parts.query or parts.fragment or parts.username:
+                raise ValueError(form)
+        return value
+
+    @model_validator(mode="after")
+    def _are_apart(self) -> Settings:
+        """An ID token must never be an access token, nor the issuer's token one of ours."""
+        if self.oidc_issuer and self.oidc_issuer == self.token_issuer:
+            raise ValueError("ANJUAN_OIDC_ISSUER must differ from ANJUAN_TOKEN_ISSUER.")
+        if self.oidc_audience and self.oidc_audience == self.oidc_client_id:
+            raise ValueError("ANJUAN_OIDC_AUDIENCE must differ from ANJUAN_OIDC_CLIENT_ID.")
+        return self
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str) -> str:
@@ -169,7 +201,7 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            wrong = [_sentence(str(item["loc"][0]), item["msg"]) for item in error.errors(include_input=False)]
+            wrong = [_sentence(item["loc"], item["msg"]) for item in error.errors(include_input=False)]
         raise BadSettings(" ".join(wrong) + " Correct it in the environment or in .env.")
 
     @property
@@ -211,8 +243,13 @@ def _require_http(value: str, form: str) -> None:
     _ = parts.port  # raises ValueError for a port that is none
 
 
-def _sentence(name: str, message: str) -> str:
-    """Pydantic's own messages begin with "Input should be", those of the validators above are the form itself."""
+def _sentence(place: tuple[int | str, ...], message: str) -> str:
+    """Pydantic's own messages begin with "Input should be", those of the validators above are the form itself, and of
+    all settings together a sentence.
+    """
     own = message.removeprefix("Value error, ")
+    if not place:
+        return own
+    name = str(place[0])
     text = f"should be {own}" if own != message else message.replace("Input ", "", 1)
     return f"{PREFIX}{name.upper()} {text}."

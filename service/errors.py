@@ -34,6 +34,7 @@ class Code(str, Enum):
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
     INVALID_SESSION = "INVALID_SESSION"
+    SIGN_IN_REFUSED = "SIGN_IN_REFUSED"
     WEAK_PASSWORD = "WEAK_PASSWORD"  # noqa: S105 - a code, not a secret
     # Trouble with a file's bytes.
     EMPTY_FILE = "EMPTY_FILE"
@@ -79,6 +80,7 @@ MESSAGES: dict[Code, dict[str, str]] = {
     Code.IDEMPOTENCY_MISMATCH: {"en": "This idempotency key was used with another input.", "zh-CN": "该幂等键已用于不同的输入。"},
     Code.INVALID_CREDENTIALS: {"en": "E-mail or password is wrong.", "zh-CN": "邮箱或密码错误。"},
     Code.INVALID_SESSION: {"en": "The session has ended; please sign in again.", "zh-CN": "会话已结束,请重新登录。"},
+    Code.SIGN_IN_REFUSED: {"en": "This sign-in was refused; begin it again.", "zh-CN": "登录被拒绝,请重新开始。"},
     Code.WEAK_PASSWORD: {"en": "The password needs at least {limit} characters and must not be a common one.", "zh-CN": "密码至少 {limit} 个字符,且不能是常见密码。"},
     Code.EMPTY_FILE: {"en": "The file is empty.", "zh-CN": "文件为空。"},
     Code.FILE_TOO_LARGE: {"en": "The file is larger than {limit} bytes.", "zh-CN": "文件超过 {limit} 字节。"},

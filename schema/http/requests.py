@@ -20,6 +20,7 @@ _LANGUAGES = {locale.partition("-")[0]: locale for locale in LOCALES}
 STATUSES = {
     Code.UNAUTHENTICATED: 401,
     Code.INVALID_SESSION: 401,
+    Code.SIGN_IN_REFUSED: 403,
     Code.NOT_PERMITTED: 403,
     Code.NOT_FOUND: 404,
     Code.ALREADY_UPLOADED: 409,

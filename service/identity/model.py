@@ -20,6 +20,8 @@ USERS = "users"
 SESSIONS = "sessions"
 DEPARTMENTS = "departments"
 FAILURES = "sign_in_failures"
+BUCKETS = "sign_in_buckets"
+OUTSIDE_SIGN_INS = "outside_sign_ins"
 
 USER_PREFIX = "usr"
 SESSION_PREFIX = "ses"
@@ -27,7 +29,7 @@ DEPARTMENT_PREFIX = "dep"
 TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
 
 # Stored beside a user, never journalled and never shown.
-PRIVATE_FIELDS = frozenset({"password", "signed_in_at"})
+PRIVATE_FIELDS = frozenset({"password", "signed_in_at", "external"})
 
 
 class UserState(str, Enum):
@@ -77,6 +79,19 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that goes on: one device that somebody is signed in from."""
+
+    id: Annotated[str, Open("The session's id.")]
+    user: Annotated[str, Open("Id of the user whose it is.")]
+    created_at: Annotated[datetime, Open("When it began (UTC).")]
+    last_used_at: Annotated[datetime, Open("When its tokens were last renewed (UTC); an access token lives minutes.")]
+    expires_at: Annotated[datetime, Open("When it ends unless its tokens are renewed before (UTC).")]
+    source: Annotated[str | None, Open("The network address that it began from.")]
+    current: Annotated[bool, Open("Whether this request came by it.")]
+
+
+@dataclass(frozen=True, slots=True)
 class NewUser:
     """A user just made. `initial_password` is set when it was generated; it is never told again."""
 
@@ -103,6 +118,19 @@ def user_of(document: Mapping[str, Any]) -> User:
 def department_of(document: Mapping[str, Any]) -> Department:
     """A stored department."""
     return Department(document["_id"], document["key"], dict(document["name"]), document["created_at"])
+
+
+def open_session_of(document: Mapping[str, Any], current: str | None) -> OpenSession:
+    """A stored session, without its secrets; `current` is the session that asks."""
+    return OpenSession(
+        id=document["_id"],
+        user=document["user"],
+        created_at=document["created_at"],
+        last_used_at=document["refreshed_at"],
+        expires_at=document["expires_at"],
+        source=document.get("source") or None,
+        current=document["_id"] == current,
+    )
 
 
 def journalled(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,19 @@
-"""Every query on users, departments, sessions and counters of failed sign-ins.
+"""Every query on users, departments, sessions, and what is counted of sign-ins.
 
 A session document: `user`, `family_hash` and `turn_hash` (SHA-256 of the refresh token's halves), `version`
 (how often it was refreshed), `created_at`, `refreshed_at`, `expires_at`, `ended_at` (None while it lives),
-`ended_because`. An ended one stays until a day after its expiry, so that reuse is still recognised.
+`ended_because`, `source` (the address that it began from). An ended one stays until a day after its expiry, so that reuse is still recognised.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from service.access.policy import Role
-from service.identity.model import DEPARTMENTS, FAILURES, SESSIONS, USERS, UserState
+from service.identity.model import BUCKETS, DEPARTMENTS, FAILURES, SESSIONS, USERS, UserState
 from service.storage import Database, DuplicateKey, Index, UnitOfWork
 
 USERS_EMAIL = "users_email"
@@ -23,10 +23,11 @@ INDEXES = (
     Index(USERS, (("department", 1), ("state", 1), ("_id", 1)), "users_department"),
     Index(USERS, (("roles", 1), ("state", 1)), "users_roles"),
     Index(SESSIONS, (("family_hash", 1),), "sessions_family", unique=True),
-    Index(SESSIONS, (("user", 1), ("ended_at", 1)), "sessions_user"),
+    Index(SESSIONS, (("user", 1), ("ended_at", 1), ("_id", -1)), "sessions_living"),
     Index(SESSIONS, (("expires_at", 1),), "sessions_expiry", expire_after_seconds=86_400),
     Index(DEPARTMENTS, (("key", 1),), DEPARTMENTS_KEY, unique=True),
     Index(FAILURES, (("minute", 1), ("source", 1)), "sign_in_failures_minute"),
+    Index(BUCKETS, (("owed_until", 1),), "sign_in_buckets_owed", expire_after_seconds=60),
 )
 
 
@@ -38,6 +39,7 @@ class IdentityRepository:
         self._sessions = database.collection(SESSIONS)
         self._departments = database.collection(DEPARTMENTS)
         self._failures = database.collection(FAILURES)
+        self._buckets = database.collection(BUCKETS)
 
     async def user(self, user: str, unit: UnitOfWork | None = None) -> dict[str, Any] | None:
         """One user by id."""
@@ -115,11 +117,25 @@ class IdentityRepository:
             where, {"$set": {"ended_at": at, "ended_because": because}}
         )
 
-    async def end_session(self, unit: UnitOfWork, session: str, at: datetime, because: str) -> dict[str, Any] | None:
-        """The session, ended; None when it had ended before."""
+    async def end_session(
+        self, unit: UnitOfWork, session: str, at: datetime, because: str, *, user: str | None = None
+    ) -> dict[str, Any] | None:
+        """The living session, ended; None when there is none, or, with `user`, none of theirs."""
+        where: dict[str, Any] = {"_id": session, "ended_at": None, "expires_at": {"$gt": at}}
+        if user is not None:
+            where["user"] = user
         return await unit.collection(SESSIONS).find_one_and_update(
-            {"_id": session, "ended_at": None}, {"$set": {"ended_at": at, "ended_because": because}}
+            where, {"$set": {"ended_at": at, "ended_because": because}}
         )
+
+    async def living_sessions(
+        self, user: str, at: datetime, *, first: int, after_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """A user's living sessions, newest first."""
+        where: dict[str, Any] = {"user": user, "ended_at": None, "expires_at": {"$gt": at}}
+        if after_id:
+            where["_id"] = {"$lt": after_id}
+        return await self._sessions.find(where, sort=[("_id", -1)], limit=first)
 
     async def end_sessions(
         self, unit: UnitOfWork, user: str, at: datetime, because: str, *, but: str | None = None
@@ -179,6 +195,37 @@ class IdentityRepository:
         """Removes a counter as it was read; False when it changed or was taken meanwhile."""
         where = {"_id": counter["_id"], "count": counter["count"]}
         return await unit.collection(FAILURES).delete_many(where) == 1
+
+    async def take_from_bucket(self, key: str, at: datetime, latest: datetime, every: timedelta) -> bool:
+        """Charges one attempt to a bucket that is owed for until `latest` at most; False when it is empty."""
+        owed = {"$max": [{"$ifNull": ["$owed_until", at]}, at]}
+        change = [{"$set": {"owed_until": {"$add": [owed, every // timedelta(milliseconds=1)]}}}]
+        where = {"_id": key, "owed_until": {"$lte": latest}}
+        try:
+            return await self._buckets.find_one_and_update(where, change, upsert=True) is not None
+        except DuplicateKey:  # it is owed for longer; or another attempt made it in the same moment
+            return await self._buckets.find_one_and_update(where, change) is not None
+
+    async def give_back(self, key: str, every: timedelta) -> None:
+        """Takes back what one attempt was charged."""
+        less = {"$subtract": ["$owed_until", every // timedelta(milliseconds=1)]}
+        await self._buckets.update_one({"_id": key}, [{"$set": {"owed_until": less}}])
+
+    async def keep_bucket(self, key: str, until: datetime) -> None:
+        """Remembers a key until then."""
+        change = {"$set": {"owed_until": until}}
+        try:
+            await self._buckets.update_one({"_id": key}, change, upsert=True)
+        except DuplicateKey:  # another process made it in the same moment
+            await self._buckets.update_one({"_id": key}, change)
+
+    async def has_bucket(self, key: str, at: datetime) -> bool:
+        """Whether a key is remembered."""
+        return await self._buckets.find_one({"_id": key, "owed_until": {"$gt": at}}, {"_id": 1}) is not None
+
+    async def forget_bucket(self, key: str) -> None:
+        """Removes a key."""
+        await self._buckets.delete_many({"_id": key})
 
 
 def _active(query: str | None, department: str | None, role: Role | None) -> dict[str, Any]:

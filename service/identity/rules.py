@@ -16,6 +16,7 @@ from service.normal import clean
 MANAGE = "user.manage"
 LIST = "user.list"
 LIST_ALL = "user.list_all"
+MANAGE_SESSIONS = "session.manage"
 EMAIL_LONGEST = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
 NAME_LONGEST = 100
 KEY_LONGEST = 40

@@ -10,19 +10,30 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from service.access.actor import Actor, Caller
+from service.access.actor import SYSTEM, Actor, Caller
 from service.access.policy import Policy, Role
 from service.clock import new_id, now
-from service.errors import Code, Invalid, NotSignedIn, Problems
+from service.errors import Code, Invalid, NotSignedIn, Problems, Refused
 from service.identity.attempts import FailedSignIns
-from service.identity.model import SESSION_PREFIX, SESSIONS, USERS, Tokens, UserState, user_of
+from service.identity.model import (
+    SESSION_PREFIX,
+    SESSIONS,
+    USERS,
+    OpenSession,
+    Tokens,
+    UserState,
+    open_session_of,
+    user_of,
+)
 from service.identity.passwords import Passwords, check_password
 from service.identity.repository import IdentityRepository
-from service.identity.rules import EMAIL_LONGEST, normal_email
+from service.identity.rules import EMAIL_LONGEST, MANAGE_SESSIONS, normal_email
+from service.identity.throttle import Throttle
 from service.identity.tokens import AccessTokens, Claims, RefreshSecret, SigningKeys
 from service.journal.model import Touched, Work
 from service.journal.service import Journal
@@ -42,11 +53,26 @@ class PolicySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Who a token belongs to, and until when that may be remembered within one epoch."""
+    """Who a token belongs to, and until when it lives; within one epoch that is remembered, but at most until `again`
+    where there is one.
+    """
 
     actor: Actor
     locale: str
     expires: datetime
+    again: datetime | None = None
+
+
+class Door(Protocol):
+    """Another kind of token than our own access tokens."""
+
+    def is_for(self, token: str) -> bool:
+        """Whether the token is of this kind, by its looks."""
+        ...
+
+    async def signed_in(self, token: str, source: str, request_id: str) -> SignedIn:
+        """Whose it is. Raises NotSignedIn."""
+        ...
 
 
 class Sessions:
@@ -75,30 +101,60 @@ class Sessions:
         self._policies = policies
         self._life = timedelta(days=refresh_days)
         self._failed = FailedSignIns(database, self.repository, journal, signing, policies.current)
+        self._throttle = Throttle(self.repository, signing)
+        self._doors: list[Door] = []
         self._remembered: OrderedDict[bytes, SignedIn] = OrderedDict()
         epoch.on_change(self._remembered.clear)
 
     async def sign_in(self, email: str, password: str, *, source: str, request_id: str) -> Tokens:
         """A new session. Raises Invalid INVALID_CREDENTIALS, the same and after the same work for an unknown
-        address, a wrong password and a disabled account; Refused THROTTLED when too many are waiting.
+        address, a wrong password and a disabled account; Refused THROTTLED after too many guesses, and when too many
+        are waiting.
         """
         await self._failed.journal_due()
         address = normal_email(email)
+        given = address or str(email)[:EMAIL_LONGEST].strip().lower()
+        await self._charge(given, source)
         user = await self.repository.user_by_email(address) if address else None
         right = await self.passwords.verify(user["password"] if user else None, password)
         tokens = None
         if user is not None and right and user["state"] == UserState.ACTIVE:
             tokens = await self._open_session(user, password, source, request_id)
         if tokens is None:
-            given = address or str(email)[:EMAIL_LONGEST].strip().lower()
             await self._failed.count(given, user["_id"] if user else None, source)
             raise Invalid.because(Code.INVALID_CREDENTIALS)
+        await self._throttle.succeeded(given, source)
         return tokens
+
+    async def _charge(self, account: str, source: str) -> None:
+        """Refused THROTTLED for one guess too many; the journal counts it like the others."""
+        try:
+            await self._throttle.charge(account, source)
+        except Refused:
+            user = await self.repository.user_by_email(account) if account.isascii() else None
+            await self._failed.count(account, user["_id"] if user else None, source)
+            raise
 
     async def _open_session(self, user: dict[str, Any], password: str, source: str, request_id: str) -> Tokens | None:
         former = user["password"]
         outdated = self.passwords.is_outdated(former)
         encoded = await self.passwords.hash(password) if outdated else former
+
+        async def is_theirs(unit: UnitOfWork, at: datetime) -> bool:
+            """Not when disabled, or the password changed, since it was read."""
+            changes = {"password": encoded, "signed_in_at": at}
+            return await self.repository.replace_password(unit, user["_id"], former, changes) is not None
+
+        return await self.open_session(user, is_theirs, source, request_id)
+
+    async def open_session(
+        self,
+        user: dict[str, Any],
+        is_theirs: Callable[[UnitOfWork, datetime], Awaitable[bool]],
+        source: str,
+        request_id: str,
+    ) -> Tokens | None:
+        """A session of this user's, if in the same unit of work they still may have one."""
         at, session, refresh = now(), new_id(SESSION_PREFIX), RefreshSecret.fresh()
         family, turn = refresh.hashes()
         document = {
@@ -112,14 +168,14 @@ class Sessions:
             "expires_at": at + self._life,
             "ended_at": None,
             "ended_because": None,
+            "source": source,
         }
         caller = await self._caller_for(user, session, source, request_id)
         entry = Work("session.start", (Touched(session, 1, document, collection=SESSIONS),), repeatable=False)
 
         async def work(unit: UnitOfWork) -> bool:
-            changes = {"password": encoded, "signed_in_at": at}
-            if await self.repository.replace_password(unit, user["_id"], former, changes) is None:
-                return False  # disabled, or the password changed, since it was read
+            if not await is_theirs(unit, at):
+                return False
             await self.repository.insert_session(unit, dict(document))
             await self._journal.append(unit, caller, entry)
             return True
@@ -188,18 +244,50 @@ class Sessions:
 
         await self._database.transact(work)
 
+    async def sessions(
+        self, caller: Caller, user: str | None = None, *, first: int = 20, after_id: str | None = None
+    ) -> list[OpenSession]:
+        """Living sessions, newest first: the caller's own, or with step session.manage another user's. Raises
+        NotPermitted.
+        """
+        whose = caller.actor.id if user is None else user
+        if whose != caller.actor.id:
+            caller.require(MANAGE_SESSIONS, record=whose)
+        found = await self.repository.living_sessions(whose, now(), first=first, after_id=after_id)
+        return [open_session_of(document, caller.actor.session) for document in found]
+
+    async def end_session(self, caller: Caller, session: str) -> None:
+        """Ends one session: a session of the caller's own, or with step session.manage anybody's. Its tokens die at
+        the next request, in every process. Raises Invalid NOT_FOUND alike for one that is absent, over, or not the
+        caller's to end.
+        """
+        whose = None if caller.may(MANAGE_SESSIONS) else caller.actor.id
+
+        async def work(unit: UnitOfWork) -> None:
+            ended = await self.repository.end_session(unit, session, now(), "ENDED", user=whose)
+            if ended is None:
+                raise Invalid.because(Code.NOT_FOUND, "id")
+            await Epoch.raise_in(unit)
+            touched = Touched(session, ended["version"], ended, collection=SESSIONS)
+            details = {"user": ended["user"]}
+            await self._journal.append(unit, caller, Work("session.end", (touched,), details=details))
+
+        await self._database.transact(work)
+
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """Replaces the caller's own password and ends all their other sessions. Raises Invalid:
-        INVALID_CREDENTIALS for `currentPassword` (counted as a failed sign-in); WEAK_PASSWORD, TOO_LONG … for
+        INVALID_CREDENTIALS for `currentPassword` (counted and throttled as a failed sign-in); WEAK_PASSWORD, TOO_LONG … for
         `newPassword`.
         """
         user = await self.repository.user(caller.actor.id)
         if user is None:
             raise NotSignedIn
         former = user["password"]
+        await self._charge(user["email"], caller.source)
         if not await self.passwords.verify(former, current):
             await self._failed.count(user["email"], user["_id"], caller.source)
             raise Invalid.because(Code.INVALID_CREDENTIALS, "currentPassword")
+        await self._throttle.succeeded(user["email"], caller.source)
         problems = Problems()
         check_password(problems, new, user["email"], "newPassword")
         problems.raise_if_any()
@@ -218,29 +306,39 @@ class Sessions:
 
     async def authenticate(self, token: str) -> Actor:
         """Who the token belongs to, with the roles and department of this moment. Raises NotSignedIn."""
-        return (await self._signed_in(token)).actor
+        return (await self._signed_in(token, "", "")).actor
 
     async def caller(self, token: str, *, request_id: str, source: str, locale: str | None = None) -> Caller:
         """One request of whoever the token belongs to; `locale` None means the user's own. Raises
         NotSignedIn.
         """
-        found = await self._signed_in(token)
+        found = await self._signed_in(token, source, request_id)
         policy = await self._policies.current()
         return Caller(found.actor, policy, request_id, source, locale or found.locale, found.expires)
 
-    async def _signed_in(self, token: str) -> SignedIn:
+    def open_door(self, door: Door) -> None:
+        """Tokens of another kind are accepted too."""
+        self._doors.append(door)
+
+    async def _signed_in(self, token: str, source: str, request_id: str) -> SignedIn:
         if not isinstance(token, str) or not token.isascii():
             raise NotSignedIn
         key = hashlib.sha256(token.encode()).digest()
         found = self._remembered.get(key)
         if found is not None:
-            if now() < found.expires:
+            at = now()
+            if at < (found.again or found.expires):
                 self._remembered.move_to_end(key)
                 return found
             del self._remembered[key]
-            raise NotSignedIn
+            if at >= found.expires:
+                raise NotSignedIn
         epoch = self._epoch.value
-        found = await self._read_signed_in(self.tokens.verify(token))
+        door = next((door for door in self._doors if door.is_for(token)), None)
+        if door is not None:
+            found = await door.signed_in(token, source, request_id)
+        else:
+            found = await self._read_signed_in(self.tokens.verify(token))
         # What was read while the epoch rose may be older than the revocation: it is not remembered.
         if epoch == self._epoch.value:
             self._remembered[key] = found
@@ -252,15 +350,29 @@ class Sessions:
         user = await self.repository.signed_in(claims.session, claims.user, now())
         if user is None:
             raise NotSignedIn
-        return SignedIn(_actor(user, claims.session), user["locale"], claims.expires)
+        return SignedIn(actor_of(user, claims.session), user["locale"], claims.expires)
 
     async def journal_failures(self) -> int:
         """Journals failed sign-ins of minutes that are over; to be called now and then by a worker."""
         return await self._failed.journal_due()
 
+    async def keys_changed(self, action: str, **details: Any) -> None:
+        """Journals what the command line did to the signing keys, and has every process look at them."""
+        caller = Caller(SYSTEM, await self._policies.current())
+
+        async def work(unit: UnitOfWork) -> None:
+            await Epoch.raise_in(unit)
+            await self._journal.append(unit, caller, Work(action, repeatable=False, details=details))
+
+        await self._database.transact(work)
+
+    async def policy(self) -> Policy:
+        """The policy in force."""
+        return await self._policies.current()
+
     async def _caller_for(self, user: dict[str, Any], session: str, source: str, request_id: str) -> Caller:
         policy = await self._policies.current()
-        return Caller(_actor(user, session), policy, request_id, source, user["locale"])
+        return Caller(actor_of(user, session), policy, request_id, source, user["locale"])
 
     def _tokens(self, user: dict[str, Any], session: str, refresh: RefreshSecret) -> Tokens:
         access, expires = self.tokens.issue(user["_id"], session)
@@ -271,7 +383,8 @@ class Sessions:
         self.passwords.close()
 
 
-def _actor(user: dict[str, Any], session: str) -> Actor:
+def actor_of(user: dict[str, Any], session: str | None) -> Actor:
+    """A stored user as rights see them."""
     roles = frozenset(Role(role) for role in user["roles"])
     return Actor(user["_id"], user["name"], roles, user["department"], session)
 

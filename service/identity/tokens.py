@@ -34,7 +34,7 @@ _REFRESH_PREFIX = "rt_"
 
 
 class SigningKeys(Protocol):
-    """What identity needs of a keyring. Any key that `signing_key` returned is among `verification_keys`
+    """What identity needs of a keyring. Any key that `signing_key` returned is found by `verification_key`
     for at least as long as a token signed with it lives.
     """
 
@@ -42,8 +42,8 @@ class SigningKeys(Protocol):
         """The key in force and its id."""
         ...
 
-    def verification_keys(self) -> Mapping[str, Ed25519PublicKey]:
-        """Every key that may have signed a living token, by id."""
+    def verification_key(self, kid: str) -> Ed25519PublicKey | None:
+        """The key of this id, if it may have signed a living token."""
         ...
 
     def secret(self, purpose: str) -> bytes:
@@ -116,7 +116,7 @@ class AccessTokens:
         if set(header) != HEADER or header["alg"] != ALGORITHM or header["typ"] != TYPE:
             raise NotSignedIn
         kid = header["kid"]
-        key = self._signing.verification_keys().get(kid) if isinstance(kid, str) else None
+        key = self._signing.verification_key(kid) if isinstance(kid, str) else None
         if not isinstance(key, Ed25519PublicKey):
             raise NotSignedIn
         return key

@@ -22,10 +22,10 @@ class Epoch:
     def __init__(self, database: Database) -> None:
         self._collection = database.collection(EPOCHS)
         self._shared = SharedRead(self._read, spacing=TOGETHER_SECONDS)
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
         self.value = -1
 
-    def on_change(self, drop: Callable[[], None]) -> None:
+    def on_change(self, drop: Callable[[], object]) -> None:
         """`drop` is called, synchronously, whenever a new number was read."""
         self._listeners.append(drop)
 

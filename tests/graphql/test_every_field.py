@@ -52,6 +52,7 @@ ROOTS = {
     "departments": "departments",
     "caseTemplates": "caseTemplates",
     "customerTemplates": "customerTemplates",
+    "sessions": "sessions(first: 5)",
     "auditEntries": "auditEntries(first: 5)",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}

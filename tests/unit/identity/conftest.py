@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,8 +39,8 @@ class OwnKeys:
     def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
         return self.current, self.keys[self.current]
 
-    def verification_keys(self) -> Mapping[str, Ed25519PublicKey]:
-        return {kid: key.public_key() for kid, key in self.keys.items()}
+    def verification_key(self, kid: str) -> Ed25519PublicKey | None:
+        return self.keys[kid].public_key() if kid in self.keys else None
 
     def secret(self, purpose: str) -> bytes:
         return purpose.encode().ljust(32, b"-")

@@ -203,8 +203,8 @@ def test_an_issued_token_has_exactly_our_header_and_claims() -> None:
 
 def test_a_key_that_is_no_typed_public_key_verifies_nothing() -> None:
     class Untyped(OwnKeys):
-        def verification_keys(self) -> Any:
-            return {"k1": PUBLIC_PEM}
+        def verification_key(self, kid: str) -> Any:
+            return PUBLIC_PEM
 
     untyped = AccessTokens(Untyped(KEYS.keys), issuer=ISSUER, audience=AUDIENCE, seconds=600)
     for token in (GOOD, HOSTILE["HS256 with our public key as PEM"]()):
