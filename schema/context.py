@@ -20,6 +20,7 @@ from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
 from service.identity.service import Identity
 from service.journal.service import Journal
+from service.policies.service import Policies
 from service.templates.service import Templates
 
 
@@ -27,6 +28,7 @@ class Parts(Protocol):
     """The system as resolvers use it; `service.app` builds it."""
 
     identity: Identity
+    policies: Policies
     templates: Templates
     customers: Customers
     cases: Cases

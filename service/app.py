@@ -138,6 +138,13 @@ class System:
         await self.policies.seed()
         await self.epoch.refresh()
 
+    async def begin(self) -> None:
+        """What the API does once before its processes serve: `require_fit`, and the steps of the policy that an older
+        program did not know. Raises the same.
+        """
+        await self.require_fit()
+        await self.policies.complete()
+
     async def require_fit(self) -> None:
         """At the start of API and worker: format, keyring and bucket are what they must be. Waits for a database that
         is starting too. Raises Unfit, UnsafeBucket; StoreUnreachable after STORES_SECONDS.
@@ -230,6 +237,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         access_seconds=settings.access_token_seconds,
         refresh_days=settings.refresh_token_days,
     )
+    policies.for_staff(identity)
     keys = Keys(database, keyring, epoch)
     templates = Templates(database, epoch, journal)
     blind = BlindIndex(keyring.secret)

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.servers",
     "tests.fixtures.engines",
     "tests.fixtures.company",
+    "tests.fixtures.policy_company",
     "tests.scenarios.files_world",
 ]
 

@@ -53,8 +53,10 @@ ROOTS = {
     "caseTemplates": "caseTemplates",
     "customerTemplates": "customerTemplates",
     "auditEntries": "auditEntries(first: 5)",
+    "policy": "policy",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
+REFUSED |= {("policy", person) for person in ROLES if person not in ("admin", "compliance", "auditor")}
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 
