@@ -18,6 +18,7 @@ from service.cases.service import Cases
 from service.customers.service import Customers
 from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
+from service.explanations.service import Explanations
 from service.identity.service import Identity
 from service.journal.service import Journal
 from service.policies.service import Policies
@@ -34,6 +35,7 @@ class Parts(Protocol):
     cases: Cases
     evidence: EvidenceRoom
     archive: Archive
+    explanations: Explanations
     search: Search
     indexer: Indexer
     journal: Journal

@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import has_object_definition
 
-from schema import audit, case_steps, people, policies, subscriptions, templates
+from schema import audit, case_steps, explanations, people, policies, subscriptions, templates
 from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
@@ -86,6 +86,7 @@ class Query:
     departments: list[people.Department] = _field(people.departments)
     audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
     policy: policies.PolicyVersion = _field(policies.policy)
+    explain_access: explanations.AccessExplanation | None = _field(explanations.explain_access)
 
 
 @strawberry.type(description="What can be changed.")

@@ -48,6 +48,7 @@ from service.customers import repository as customers_repository
 from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
 from service.evidence.service import EvidenceRoom
+from service.explanations.service import Explanations
 from service.identity import repository as identity_repository
 from service.identity.service import Identity
 from service.installation.service import Installation
@@ -114,6 +115,7 @@ class System:
     cases: Cases
     evidence: EvidenceRoom
     archive: Archive
+    explanations: Explanations
     search: Search
     indexer: Indexer
     cursors: Cursors
@@ -277,6 +279,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         cases=cases,
         evidence=evidence,
         archive=archive,
+        explanations=Explanations(journal, identity, customers, cases, evidence),
         search=Search(engine, journal, cases, customers, evidence),
         indexer=Indexer(engine, journal, cases, customers, evidence, settings.time_zone),
         cursors=Cursors(keyring.secret("cursor")),

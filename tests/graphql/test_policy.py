@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from service.access.policy import Policy
 from service.policies.service import seed_data
-from tests.fixtures.company import PASSWORD, ROLES, Company
+from tests.fixtures.company import PASSWORD, ROLES, Company, environment_of
 from tests.graphql.conftest import Stores
 from tests.graphql.policy_world import (
     POLICY,
@@ -72,6 +74,26 @@ def test_nobody_else_reads_it(company: Company, person: str) -> None:
     answer = company.ask(person, POLICY)
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["NOT_PERMITTED"]
     assert answer["data"] is None
+
+
+def test_the_command_line_prints_the_policy_in_force(company: Company) -> None:
+    """Not the seed's: people compare it with what they meant."""
+    enact(company, **NARROWED, deny=[{"role": "AUDITOR", "relation": "ANY", "sensitivity": "NAME"}])
+
+    def shown(*options: str) -> str:
+        command = [sys.executable, "-m", "service.cli", "policy", "show", *options]
+        return subprocess.run(
+            command, env=environment_of(company.settings), capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    found = json.loads(shown("--json"))
+    agent = next(grant for grant in found["grants"] if grant["role"] == "AGENT")
+    assert (found["version"], agent["levels"]["IDENTITY"]) == (version(company), "HIDDEN")
+    table = shown()
+    assert f"version {version(company)}" in table
+    assert "ACCOUNT_MANAGER" in table
+    assert "denied" in table
+    assert shown("--markdown") != shown("--markdown", "--seed")
 
 
 # Two people
