@@ -18,9 +18,11 @@ from service.cases.service import Cases
 from service.customers.service import Customers
 from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
+from service.explanations.service import Explanations
 from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
 from service.journal.service import Journal
+from service.policies.service import Policies
 from service.templates.service import Templates
 
 
@@ -28,12 +30,14 @@ class Parts(Protocol):
     """The system as resolvers use it; `service.app` builds it."""
 
     identity: Identity
+    policies: Policies
     outside_sign_in: OutsideSignIn | None
     templates: Templates
     customers: Customers
     cases: Cases
     evidence: EvidenceRoom
     archive: Archive
+    explanations: Explanations
     search: Search
     indexer: Indexer
     journal: Journal

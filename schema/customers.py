@@ -43,7 +43,7 @@ class MaskedField:
 def masked_fields(root: Any, info: strawberry.Info) -> list[MaskedField]:
     """Every field that this actor may not see in full, selected or not."""
     return [
-        {"field": _camel(masked.field), "visibility": masked.visibility, "kind": masked.kind}
+        {"field": camel_path(masked.field), "visibility": masked.visibility, "kind": masked.kind}
         for masked in root.masked_fields()
     ]
 
@@ -55,7 +55,8 @@ def masked_fields_field(resolver: Any = masked_fields) -> Any:
     )
 
 
-def _camel(path: str) -> str:
+def camel_path(path: str) -> str:
+    """A field's path as clients know it; keys of template fields are theirs already."""
     return path if path.startswith("attributes.") else to_camel_case(path)
 
 

@@ -52,6 +52,17 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "AUDITOR": "Reads everything masked, and the journal.",
         "ADMIN": "Manages accounts and templates; sees no records.",
     },
+    "Relation": {
+        "OWNER": "The customer is theirs; so are its cases.",
+        "ASSIGNED": "The case was given to them; so they come to its customer.",
+        "DEPARTMENT": "The case, or a case of the customer, or the customer's file is their department's.",
+        "ANY": "Every record there is.",
+    },
+    "ProposalState": {
+        "OPEN": "Waits to be confirmed or rejected.",
+        "CONFIRMED": "Became a version of the policy.",
+        "REJECTED": "Ended without effect.",
+    },
     "UserState": {
         "ACTIVE": "May sign in.",
         "DISABLED": "May not sign in; the account keeps its history.",

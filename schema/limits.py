@@ -57,6 +57,7 @@ QUESTION = 10
 """What a list from a store costs beside its items."""
 LIST_SIZE = 50
 LIST_SIZES = {"Evidence.pages": 500, "CaseHit.highlights": 5, "SearchHighlight.parts": 60, "Case.nodes": 7,
+              "PolicyVersion.deny": 168, "PolicyProposal.deny": 168, "PolicyProposal.changes": 400, "AccessExplanation.fields": 250,
               "CaseSearchConnection.facets": 4, "Facet.counts": 100, "EvidencePage.lines": 1_000}  # fmt: skip
 """Largest sizes of lists that are no pages, where they are not at most LIST_SIZE."""
 

@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import has_object_definition
 
-from schema import audit, case_steps, people, subscriptions, templates
+from schema import audit, case_steps, explanations, people, policies, subscriptions, templates
 from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
@@ -87,6 +87,8 @@ class Query:
     departments: list[people.Department] = _field(people.departments)
     sessions: session_types.OpenSessionConnection = _field(session_types.sessions)
     audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
+    policy: policies.PolicyVersion = _field(policies.policy)
+    explain_access: explanations.AccessExplanation | None = _field(explanations.explain_access)
 
 
 @strawberry.type(description="What can be changed.")
@@ -115,6 +117,9 @@ class Mutation:
     create_evidence: evidence_types.EvidencePayload = _field(evidence_types.create_evidence)
     withdraw_evidence: evidence_types.EvidencePayload = _field(evidence_types.withdraw_evidence)
     publish_template: templates.TemplatePayload = _field(templates.publish_template)
+    update_policy: policies.PolicyProposalPayload = _field(policies.update_policy)
+    confirm_policy: policies.PolicyProposalPayload = _field(policies.confirm_policy)
+    reject_policy: policies.PolicyProposalPayload = _field(policies.reject_policy)
 
 
 @strawberry.type(description="What can be followed, over WebSocket (graphql-transport-ws).")

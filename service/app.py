@@ -52,6 +52,7 @@ from service.customers.service import Customers
 from service.evidence import repository as evidence_repository
 from service.evidence.repository import ObjectKeys
 from service.evidence.service import EvidenceRoom
+from service.explanations.service import Explanations
 from service.identity import outside_repository
 from service.identity import repository as identity_repository
 from service.identity.groups import Groups
@@ -134,6 +135,7 @@ class System:
     cases: Cases
     evidence: EvidenceRoom
     archive: Archive
+    explanations: Explanations
     search: Search
     indexer: Indexer
     cursors: Cursors
@@ -158,6 +160,13 @@ class System:
         await self.objects.prepare()
         await self.policies.seed()
         await self.epoch.refresh()
+
+    async def begin(self) -> None:
+        """What the API does once before its processes serve: `require_fit`, and the steps of the policy that an older
+        program did not know. Raises the same.
+        """
+        await self.require_fit()
+        await self.policies.complete()
 
     async def require_fit(self) -> None:
         """At the start of API and worker: format, keyring and bucket are what they must be. Waits for a database that
@@ -291,6 +300,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         access_seconds=settings.access_token_seconds,
         refresh_days=settings.refresh_token_days,
     )
+    policies.for_staff(identity)
     outside, outside_sign_in = _open_outside(settings, database, identity, journal)
     encryption = _encryption(settings, keyring, epoch)
     keys = Keys(database, encryption, epoch, journal)
@@ -348,6 +358,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         cases=cases,
         evidence=evidence,
         archive=archive,
+        explanations=Explanations(journal, identity, customers, cases, evidence),
         search=Search(engine, journal, cases, customers, evidence, keyed),
         indexer=Indexer(engine, journal, cases, customers, evidence, keyed, settings.time_zone),
         cursors=Cursors(keyring.secret("cursor")),

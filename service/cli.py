@@ -1,5 +1,4 @@
-"""`anjuan`: up, serve, worker, init, seed, reindex, rotate-keys, rotate-signing-key, doctor, department, user, sdl."""
-
+"""The `anjuan` command: how the product is started, prepared and looked after. What `make` calls."""
 from __future__ import annotations
 
 import asyncio
@@ -7,10 +6,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import structlog
 import typer
@@ -32,6 +31,8 @@ users = typer.Typer(help="Accounts, from the command line.", no_args_is_help=Tru
 cli.add_typer(users, name="user")
 departments = typer.Typer(help="Departments, from the command line.", no_args_is_help=True)
 cli.add_typer(departments, name="department")
+policies = typer.Typer(help="The policy: who sees what, who may take which step.", no_args_is_help=True)
+cli.add_typer(policies, name="policy")
 T = TypeVar("T")
 # Of `anjuan up` alone: the command line of what it starts names the data directory, so that leftovers are known.
 DataDir = Annotated[Path | None, typer.Option("--data-dir", hidden=True)]
@@ -100,7 +101,7 @@ def serve(
 
     settings = settings_of_running(data_dir)
     _log_level(settings)
-    _with_system(settings, lambda system: system.require_fit(), verified=False)
+    _with_system(settings, lambda system: system.begin(), verified=False)
     os.environ["ANJUAN_DATA_DIR"] = str(settings.data_dir)  # each process reads its settings anew
     uvicorn.run(
         "service.cli:application",
@@ -364,6 +365,49 @@ def create_user(
         typer.echo(f"{made.user.id} {made.user.email} {made.initial_password}")
 
     _with_system(settings_of_running(), make)
+
+
+@policies.command("show")
+def show_policy(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As documents have it.")] = False,
+    of_seed: Annotated[bool, typer.Option("--seed", help="What a new system begins with.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Put the seed's tables between this document's marks.")] = None,
+) -> None:
+    """Prints the policy in force; the one that a new system begins with where no database is configured."""
+    from service.app import System  # noqa: PLC0415
+    from service.policies.service import seed_data  # noqa: PLC0415
+    from service.policies.shown import markdown, placed, tables  # noqa: PLC0415
+
+    async def stored(system: System) -> dict[str, Any]:
+        return await system.policies.table() or seed_data()
+
+    if into is not None:
+        into.write_text(placed(into.read_text("utf-8"), seed_data()), "utf-8")
+        return
+    settings = settings_of_running()
+    content = seed_data() if of_seed or settings.mongo_url is None else _with_system(settings, stored)
+    if as_json:
+        typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    elif as_markdown:
+        typer.echo(markdown(content))
+    else:
+        _print_tables(f"Policy, version {content['version']}", tables(content))
+
+
+def _print_tables(title: str, found: Sequence[tuple[str, tuple[Sequence[str], Sequence[Sequence[str]]]]]) -> None:
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - other commands need not load it
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    console = Console()
+    console.print(title, style="bold")
+    for about, (head, rows) in found:
+        console.print(f"\n{about}", highlight=False)
+        table = Table(*head, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0, highlight=False)
+        for first, *others in rows:
+            table.add_row(first.replace(", ", "\n"), *others)
+        console.print(table)
 
 
 def _with_system(settings: Settings, use: Callable[..., Awaitable[T]], *, verified: bool = True) -> T:

@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.vault",
     "tests.fixtures.company",
+    "tests.fixtures.policy_company",
     "tests.scenarios.files_world",
 ]
 

@@ -76,6 +76,7 @@ class Conversation:
             except TimeoutError:
                 return Closed(4408, "Connection initialisation timeout")
             self._sockets.admit(caller.actor.id)
+            self._sockets.under(caller.policy.version)
             try:
                 await self._talk(caller)
             finally:
@@ -133,7 +134,9 @@ class Conversation:
         return context
 
     async def _watch_rights(self, caller: Caller) -> None:
-        """Ends the connection with its token, its session, its account, or other roles."""
+        """Ends the connection with its token, its session, its account, or other roles; under another policy what is
+        followed is read again.
+        """
         while True:
             left = (caller.expires - now()).total_seconds() if caller.expires else None
             try:
@@ -143,11 +146,13 @@ class Conversation:
                 raise Closed(4401, "Token expired") from None
             self._look.clear()
             try:
-                actor = (await self._fresh()).signed_in.actor
+                now_is = (await self._fresh()).signed_in
             except NotSignedIn:
                 raise Closed(4401, "Unauthorized") from None
+            actor = now_is.actor
             if (actor.roles, actor.department) != (caller.actor.roles, caller.actor.department):
                 raise Closed(4403, "Forbidden")
+            self._sockets.under(now_is.policy.version)
 
     # What the client says
 

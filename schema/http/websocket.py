@@ -5,7 +5,7 @@ https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 Foreign origins are refused before the handshake (OWASP, "Cross-Site WebSocket Hijacking"). Nothing is answered before
 a `connection_init` with a bearer token. Every connection has bounds; a client that does not read is cut off, never
 buffered. Rights are today's: each event is read anew, and a connection ends when its token does, when its session or
-account ends, or when its roles change.
+account ends, or when its roles change. Under another policy everything that is followed is delivered anew, or ends.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Sockets:
         self._open: set[Conversation] = set()
         self._of_actor: Counter[str] = Counter()
         self._guard: asyncio.Task[None] | None = None
+        self._policy = 0
         epoch.on_change(self._look_again)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -94,6 +95,14 @@ class Sockets:
         self._of_actor[actor] -= 1
         if not self._of_actor[actor]:
             del self._of_actor[actor]
+
+    def under(self, policy: int) -> None:
+        """A connection reads under this version of the policy. Whatever others follow is read again under a newer one:
+        it may be shown otherwise, or not at all, although no record changed.
+        """
+        if policy > self._policy:
+            self._policy = policy
+            self.feed.flag_all()
 
     def _refusal(self, socket: WebSocket) -> int | None:
         if not self._origins.issuperset(origin.lower() for origin in socket.headers.getlist("origin")):

@@ -100,6 +100,24 @@ class Policy:
                 row[sensitivity] = Level.HIDDEN
         return Row(row)
 
+    def reasons(
+        self, roles: frozenset[Role], relations: frozenset[Relation], sensitivity: Sensitivity
+    ) -> tuple[list[Grant], list[Grant]]:
+        """Why `row` has the level of a class: the grants that give the widest level (none where all hide it), and those
+        whose deny takes it.
+        """
+        given = {
+            grant: levels.get(sensitivity, Level.HIDDEN)
+            for grant, levels in self.levels.items()
+            if grant[0] in roles and grant[1] in relations
+        }
+        widest = max(given.values(), default=Level.HIDDEN)
+        denied = [(role, relation) for role, relation, denied in sorted(self.deny) if denied is sensitivity]
+        return (
+            [grant for grant, level in given.items() if level is widest and widest is not Level.HIDDEN],
+            [(role, relation) for role, relation in denied if role in roles and relation in relations],
+        )
+
     def lowest(self, roles: frozenset[Role], sensitivity: Sensitivity) -> Level:
         """The level that holds for every relation which rows of these roles come through: what may be asked."""
         if sensitivity is Sensitivity.OPEN:

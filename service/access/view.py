@@ -6,7 +6,7 @@ there is one implementation of masking. Pure: sections come opened from below th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
@@ -161,23 +161,23 @@ class View:
 
     def masked_fields(self) -> list[MaskedField]:
         """Every field of the record that this caller may not see in full, selected or not."""
-        found = []
-        for shape in self.shape.fields:
-            if shape.name in self.shape.composites:
-                nested = self.shape.composites[shape.name]
-                found += [
-                    MaskedField(f"{shape.name}.{inner.name}", self.row[inner.sensitivity], inner.kind)
-                    for inner in nested.fields
-                    if self.row[inner.sensitivity] is not Level.FULL
-                ]
-            elif self.row[shape.sensitivity] is not Level.FULL:
-                found.append(MaskedField(shape.name, self.row[shape.sensitivity], shape.kind))
-        found += [
-            MaskedField(f"attributes.{field.key}", self.row[field.sensitivity], field.mask_kind)
-            for field in self.template_fields
-            if self.row[field.sensitivity] is not Level.FULL
+        return [
+            MaskedField(name, self.row[sensitivity], kind)
+            for name, sensitivity, kind in fields_of(self.shape, self.template_fields)
+            if self.row[sensitivity] is not Level.FULL
         ]
-        return found
+
+
+def fields_of(shape: RecordShape, template_fields: Sequence[AttributeField]) -> Iterator[tuple[str, Sensitivity, Kind]]:
+    """Every field of a record with its class and kind: a composite's one by one, template fields as `attributes.key`."""
+    for field in shape.fields:
+        if field.name in shape.composites:
+            for inner in shape.composites[field.name].fields:
+                yield f"{field.name}.{inner.name}", inner.sensitivity, inner.kind
+        elif field.kind is not Kind.ATTRIBUTES:
+            yield field.name, field.sensitivity, field.kind
+    for attribute in template_fields:
+        yield f"attributes.{attribute.key}", attribute.sensitivity, attribute.mask_kind
 
 
 _CHANNEL_KINDS = {"PHONE": Kind.PHONE, "EMAIL": Kind.EMAIL, "WECHAT": Kind.WECHAT}

@@ -144,5 +144,9 @@ def _layers(case: View) -> list[str]:
 
 
 def _open(case: View, layer: Layer) -> bool:
-    sensitivity = Sensitivity.NEGOTIATION if layer is Layer.INTERNAL else Sensitivity.NARRATIVE
-    return case.row[sensitivity] >= Level.PARTIAL
+    return case.row[class_of_layer(layer)] >= Level.PARTIAL
+
+
+def class_of_layer(layer: Layer) -> Sensitivity:
+    """The class of what is said in a layer: whoever sees nothing of it does not see its events."""
+    return Sensitivity.NEGOTIATION if layer is Layer.INTERNAL else Sensitivity.NARRATIVE

@@ -8,6 +8,7 @@ A session document: `user`, `family_hash` and `turn_hash` (SHA-256 of the refres
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -89,6 +90,19 @@ class IdentityRepository:
         """How many active administrators there are besides this one, counted up to 1."""
         where = {"_id": {"$ne": user}, "roles": Role.ADMIN.value, "state": UserState.ACTIVE.value}
         return len(await unit.collection(USERS).find(where, limit=1, projection={"_id": 1}))
+
+    async def role_sets(self, unit: UnitOfWork) -> Counter[frozenset[Role]]:
+        """How many active accounts there are of each set of roles, as the unit of work sees them."""
+        found = await unit.collection(USERS).aggregate(
+            [
+                {"$match": {"state": UserState.ACTIVE.value}},
+                {"$group": {"_id": "$roles", "count": {"$sum": 1}}},
+            ]
+        )
+        counts: Counter[frozenset[Role]] = Counter()
+        for group in found:
+            counts[frozenset(Role(role) for role in group["_id"])] += group["count"]
+        return counts
 
     async def replace_password(
         self, unit: UnitOfWork, user: str, former: str, changes: dict[str, Any]

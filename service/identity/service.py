@@ -217,6 +217,10 @@ class Identity(Sessions):
             raise Invalid.because(Code.TOO_LONG, "query", limit=QUERY_LONGEST)
         return {"query": words or None, "department": department, "role": role} if is_speech(words) else None
 
+    async def staff(self, unit: UnitOfWork) -> Mapping[frozenset[Role], int]:
+        """How many active accounts there are of each set of roles, as the unit of work sees them."""
+        return await self.repository.role_sets(unit)
+
     async def user(self, user: str) -> User | None:
         """One user by id, whatever their state."""
         document = await self.repository.user(user) if is_id(user, USER_PREFIX) else None

@@ -70,6 +70,10 @@ class Feed:
         finally:
             await self._leave(record, slot)
 
+    def flag_all(self) -> None:
+        """Every watcher reads again: something that is no record, such as the policy, may show them something else."""
+        self._flag(list(self._slots))
+
     async def _leave(self, record: str, slot: Slot) -> None:
         slots = self._slots[record]
         slots.discard(slot)
@@ -88,14 +92,14 @@ class Feed:
                     async for records in changes:
                         if records is None:
                             pause = FIRST_PAUSE
-                            self._flag_all()
+                            self.flag_all()
                             opened.set()
                         else:
                             self._flag(records)
             except Exception as error:
                 log.warning("the feed's stream broke; opening it again", trouble=type(error).__name__)
             opened.clear()
-            self._flag_all()
+            self.flag_all()
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -103,6 +107,3 @@ class Feed:
         for record in records:
             for slot in self._slots.get(record, ()):
                 slot.flag()
-
-    def _flag_all(self) -> None:
-        self._flag(list(self._slots))

@@ -54,8 +54,10 @@ ROOTS = {
     "customerTemplates": "customerTemplates",
     "sessions": "sessions(first: 5)",
     "auditEntries": "auditEntries(first: 5)",
+    "policy": "policy",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
+REFUSED |= {("policy", person) for person in ROLES if person not in ("admin", "compliance", "auditor")}
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 

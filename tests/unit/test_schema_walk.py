@@ -50,6 +50,7 @@ ADDED = {
     "EvidencePage": {"maskedFields"},
     "NodeStamp": {"doneBy"},
     "User": {"department"},
+    "PolicyVersion": {"proposals"},
 }  # fmt: skip
 SCALARS = {"String", "Int", "Float", "Boolean", "ID", "DateTime"}
 
