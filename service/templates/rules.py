@@ -50,6 +50,8 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
         if key in seen:
             problems.add(Code.DUPLICATE, f"{path}.key")
         seen.add(key)
+        _check_member(Sensitivity, field.get("sensitivity") or "OPEN", f"{path}.sensitivity", problems)
+        _check_member(FieldType, field["type"], f"{path}.type", problems)
         known = before.get(key)
         if known is not None and (
             known.sensitivity.value != (field.get("sensitivity") or "OPEN") or known.type.value != field["type"]
@@ -78,6 +80,14 @@ def check_template(data: Mapping[str, Any], published: Sequence[Template], probl
         for position, item in enumerate(data.get("schedule") or ()):
             if item["node"] not in NODES or not 0 <= item["hours"] <= 24 * 366:
                 problems.add(Code.VALIDATION, f"schedule.{position}", reason=", ".join(NODES))
+
+
+def _check_member(kind: type[Sensitivity | FieldType], value: Any, path: str, problems: Problems) -> None:
+    """One of a kind's values: a version with another could never be read again, nor any record under it."""
+    known = [member.value for member in kind]
+    if value not in known:
+        problems.add(Code.VALIDATION, path, reason={
+            "en": f"is none of {', '.join(known)}", "zh-CN": f"应为以下之一:{', '.join(known)}"})  # fmt: skip
 
 
 def _check_label(label: Mapping[str, Any] | None, path: str, problems: Problems) -> None:

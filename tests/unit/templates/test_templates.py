@@ -33,6 +33,17 @@ def test_the_demos_templates_are_good() -> None:
     assert problems(case_template([("late_delivery", "交货延迟", "Late delivery")])) == []
 
 
+@pytest.mark.parametrize("unknown", ["SECRET", "open", "", None, 3])
+def test_a_class_that_there_is_not_is_refused_by_its_field(unknown: Any) -> None:
+    """A version with an unknown class could never be read again, nor any record under it. No class at all is OPEN."""
+    expected = [] if not unknown else [(Code.VALIDATION, "fields.1.sensitivity")]
+    assert problems(template(field(), field(key="size", sensitivity=unknown))) == expected
+
+
+def test_a_type_that_there_is_not_is_refused_by_its_field() -> None:
+    assert problems(template(field(type="PICTURE"))) == [(Code.VALIDATION, "fields.0.type")]
+
+
 BLANKS = ["", " ", "\u3000", "\u200b", "长" * (LABEL_MOST + 1)]
 
 
