@@ -35,17 +35,30 @@ def company(policy_company: Company) -> Company:
 @pytest.fixture(autouse=True)
 def seeded(stores: Stores) -> None:
     """Every test begins with what the seed says, as a version that nobody proposed."""
-    system = stores.system
-    current = stores.runner.run(system.policies.table())
+    current = stores.runner.run(stores.system.policies.table())
     assert current is not None
     if {name: current[name] for name in ("grants", "deny", "steps")} != _content():
+        put(stores, **_content())
 
-        async def work(unit: UnitOfWork) -> None:
-            version = {"_id": new_id(PREFIX), "version": current["version"] + 1, "created_at": now(), **_content()}
-            await unit.collection(POLICIES).insert_one(version)
-            await Epoch.raise_in(unit)
 
-        stores.runner.run(system.database.transact(work))
+def put(stores: Stores, **content: Any) -> None:
+    """A further version, written past the services: the seed's but for `content`."""
+    system = stores.system
+
+    async def work(unit: UnitOfWork) -> None:
+        current = await system.policies.table()
+        assert current is not None
+        version = {
+            "_id": new_id(PREFIX),
+            "version": current["version"] + 1,
+            "created_at": now(),
+            **_content(),
+            **content,
+        }
+        await unit.collection(POLICIES).insert_one(version)
+        await Epoch.raise_in(unit)
+
+    stores.runner.run(system.database.transact(work))
 
 
 def _content() -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 from service.access.policy import Policy
 from service.policies.service import seed_data
 from tests.fixtures.company import PASSWORD, ROLES, Company, environment_of
+from tests.fixtures.policy_company import another_process
 from tests.graphql.conftest import Stores
 from tests.graphql.policy_world import (
     POLICY,
@@ -20,6 +21,7 @@ from tests.graphql.policy_world import (
     company,
     enact,
     propose,
+    put,
     refusals,
     row,
     seeded,
@@ -367,3 +369,25 @@ def test_somebody_must_be_left_by_the_time_of_the_confirmation(company: Company,
 def test_what_there_is_not_can_not_be_decided(company: Company, given: str) -> None:
     code = "NOT_FOUND" if given.startswith("ppr") else "INVALID_ID"
     assert refusals(company, "compliance", "confirmPolicy", id=given) == [(code, "id")]
+
+
+# A newer program
+
+
+def test_an_api_that_starts_adds_the_steps_which_the_stored_policy_does_not_know(
+    company: Company, stores: Stores
+) -> None:
+    # Given a policy that an older program stored
+    put(stores, steps={name: grants for name, grants in seed_data()["steps"].items() if name != "policy.propose"})
+    old = version(company)
+    given = {"version": old, "reason": "试", **NARROWED}
+    assert company.refused("admin", "updatePolicy", PROPOSAL, **given) == "NOT_PERMITTED", "a step that nobody has"
+    # When a process of the newer one starts
+    with another_process(company):
+        # Then every process knows the step, and the journal who added it
+        assert version(company) == old + 1
+        assert propose(company, **NARROWED)["base"] == old + 1
+    document = '{ auditEntries(filter: {actions: ["policy.complete"]}, first: 1) { nodes { actor details } } }'
+    (entry,) = company.data("auditor", document)["auditEntries"]["nodes"]
+    assert entry["actor"] == "system"
+    assert json.loads(entry["details"])["details"] == {"before": {}, "after": {"policy.propose": "ADMIN"}}
