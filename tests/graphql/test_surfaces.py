@@ -230,3 +230,27 @@ def test_files_answer_a_clerk_without_the_bytes(company: Company, hidden: dict[s
         answer = httpx.get(f"{company.url}/files/{record}", headers=company.headers("clerk"))
         assert answer.status_code == 404
         _nothing(hidden, str(answer.headers) + answer.text)
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ('{ customers(filter: {dateOfBirth: "V"}) { nodes { id } } }', {}),
+        ('{ customers(first: "V") { nodes { id } } }', {}),
+        ('{ cases(orderBy: "V") { nodes { id } } }', {}),
+        ('{ customers "V" { nodes { id } } }', {}),
+        ("query($f: CustomerFilter) { customers(filter: $f) { nodes { id } } }", {"f": {"phone": "V"}}),
+        ("query($f: CustomerFilter) { customers(filter: $f) { nodes { id } } }", {"f": {"phone": {"starts": "V"}}}),
+        ("query($n: Int) { customers(first: $n) { nodes { id } } }", {"n": "V"}),
+        ("query($o: CustomerOrder) { customers(orderBy: $o) { nodes { id } } }", {"o": "V"}),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_told_without_its_values(
+    company: Company, document: str, variables: dict[str, Any]
+) -> None:
+    secret = "秘密13812349876"
+    given = json.loads(json.dumps(variables).replace("V", secret))
+    found, _ = _looked(company, "clerk", document.replace("V", secret), **given)
+    assert found["errors"]
+    assert secret not in dumped(found["errors"])
+    assert all(error["message"] for error in found["errors"])
