@@ -7,6 +7,7 @@ log or client (P7).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import structlog
@@ -17,6 +18,11 @@ from service.errors import Code, Invalid, NotPermitted, Problem, Refused
 from service.journal.model import Touched, Work
 
 log = structlog.get_logger("anjuan.api")
+# How graphql-core repeats what it was sent: a value in place of another type, or of another word of the grammar.
+_LITERAL = re.compile(
+    r"(cannot represent [^:]*value): .*|(,? found): .*|(found (?:String|BlockString|Int|Float|Name)) .*", re.DOTALL
+)
+_WORD = re.compile(r"(Value) '.*' (does not exist in)", re.DOTALL)
 
 
 def presented(error: GraphQLError, context: Context) -> dict[str, Any]:
@@ -26,7 +32,7 @@ def presented(error: GraphQLError, context: Context) -> dict[str, Any]:
     # A scalar that refuses an input raises a GraphQLError of its own before anything runs: there is no path yet.
     if original is None or (isinstance(original, GraphQLError) and error.path is None):
         code = "GRAPHQL_PARSE_FAILED" if isinstance(error, GraphQLSyntaxError) else "GRAPHQL_VALIDATION_FAILED"
-        shown["message"] = error.message
+        shown["message"] = _WORD.sub(r"\1 \2", _LITERAL.sub(r"\1\2\3.", error.message))
         shown["extensions"] = {"code": code}
     else:
         problem = _problem(original, context)

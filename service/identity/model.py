@@ -91,6 +91,9 @@ class OpenSession:
     current: Annotated[bool, Open("Whether this request came by it.")]
 
 
+SESSION_QUESTIONS = Questions(shape_of(OpenSession))
+
+
 @dataclass(frozen=True, slots=True)
 class NewUser:
     """A user just made. `initial_password` is set when it was generated; it is never told again."""

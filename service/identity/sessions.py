@@ -22,6 +22,7 @@ from service.errors import Code, Invalid, NotSignedIn, Problems, Refused
 from service.identity.attempts import FailedSignIns
 from service.identity.model import (
     SESSION_PREFIX,
+    SESSION_QUESTIONS,
     SESSIONS,
     USERS,
     OpenSession,
@@ -250,6 +251,7 @@ class Sessions:
         """Living sessions, newest first: the caller's own, or with step session.manage another user's. Raises
         NotPermitted.
         """
+        SESSION_QUESTIONS.permit(caller, ["id", "user"])
         whose = caller.actor.id if user is None else user
         if whose != caller.actor.id:
             caller.require(MANAGE_SESSIONS, record=whose)
