@@ -19,7 +19,7 @@ from infra.local import LocalServers, Ports
 from tests.fixtures.engines import running_elasticsearch
 from tests.proof.asking import Findings
 from tests.proof.leaks import LEAKS
-from tests.proof.proving import NEVER_ANSWERED, Bench, prove_all, unanswered
+from tests.proof.proving import Bench, prove_all, unanswered
 
 ENGINES = ("embedded", "elasticsearch")
 
@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=1.0, help="share of the questions, 0 to 1")
     parser.add_argument("--seed", type=int, default=0, help="which share")
     parser.add_argument("--engine", choices=ENGINES, action="append")
+    parser.add_argument("--viewer", action="append", default=[], help="somebody of tests/proof/viewers.py alone")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     total, found, silent = Findings(), len(LEAKS), set[str]()
@@ -59,9 +60,9 @@ def main() -> int:
                 folder.mkdir()
                 bench = Bench(folder, stores.mongo_url, stores, url)
                 try:
-                    findings, leaks = prove_all(bench, say, given.share, given.seed)
-                    if given.share >= 1:
-                        silent |= set(unanswered(findings, bench.walk.everything() - NEVER_ANSWERED))
+                    findings, leaks = prove_all(bench, say, given.share, given.seed, given.viewer)
+                    if given.share >= 1 and not given.viewer:
+                        silent |= set(unanswered(bench.walk, findings))
                 finally:
                     bench.close()
                 total.add(findings)

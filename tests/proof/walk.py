@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,9 @@ class Walk:
 
     # How to get there
 
+    @cached_property
     def routes(self) -> list[Route]:
-        """Every way to every type of node, over at most HOPS_MOST records, none of a type twice."""
+        """Every way to every type of node, over at most HOPS_MOST records, none of a type twice. Raises NoBuilder."""
         found: list[Route] = []
         frontier = [
             Route(root, text, target, names, (target,), by_id) for root, text, target, names, by_id in self._roots()
@@ -160,8 +162,10 @@ class Walk:
 
     # What there is to be covered
 
-    def everything(self) -> set[str]:
-        """Every root field, output field, argument, input field and input enum value: each must be in a question."""
+    def everything(self, *, of_changes: bool = True) -> set[str]:
+        """Every root field, output field, argument, input field and input enum value: each must be in a question.
+        `of_changes`: with the fields of the mutations' inputs.
+        """
         found: set[str] = set()
         inputs: list[Any] = []
         for kind in self.schema.type_map.values():
@@ -171,7 +175,8 @@ class Walk:
                 found.add(f"{kind.name}.{name}")
                 for argument, given in definition.args.items():
                     found.add(f"{kind.name}.{name}({argument})")
-                    inputs.append(get_named_type(given.type))
+                    if of_changes or kind is not self.mutation:
+                        inputs.append(get_named_type(given.type))
         seen: set[str] = set()
         while inputs:
             kind = inputs.pop()
