@@ -2,7 +2,7 @@
 
 A session document: `user`, `family_hash` and `turn_hash` (SHA-256 of the refresh token's halves), `version`
 (how often it was refreshed), `created_at`, `refreshed_at`, `expires_at`, `ended_at` (None while it lives),
-`ended_because`, `source` (the address that it began from). An ended one stays until a day after its expiry, so that reuse is still recognised.
+`ended_because`, `source` (the address that it began from), `until` (when it ends at the latest, if at all). An ended one stays until a day after its expiry, so that reuse is still recognised.
 """
 
 from __future__ import annotations
@@ -118,11 +118,19 @@ class IdentityRepository:
         await unit.collection(SESSIONS).insert_one(document)
 
     async def turn_session(
-        self, unit: UnitOfWork, family: bytes, turn: bytes, at: datetime, changes: dict[str, Any]
+        self, unit: UnitOfWork, family: bytes, turn: bytes, at: datetime, next_turn: bytes, expires: datetime
     ) -> dict[str, Any] | None:
-        """The living session whose current secret this is, changed; None otherwise."""
+        """The living session whose current secret this is, turned on; None otherwise. It lives until `expires`, but no
+        longer than its own `until`.
+        """
         where = {"family_hash": family, "turn_hash": turn, "ended_at": None, "expires_at": {"$gt": at}}
-        return await unit.collection(SESSIONS).find_one_and_update(where, {"$set": changes, "$inc": {"version": 1}})
+        change = {
+            "turn_hash": next_turn,
+            "refreshed_at": at,
+            "expires_at": {"$min": [expires, "$until"]},  # of a null, $min takes no notice
+            "version": {"$add": ["$version", 1]},
+        }
+        return await unit.collection(SESSIONS).find_one_and_update(where, [{"$set": change}])
 
     async def end_family(self, unit: UnitOfWork, family: bytes, at: datetime, because: str) -> dict[str, Any] | None:
         """The living session of this family, ended; None when there is none."""

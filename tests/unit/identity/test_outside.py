@@ -23,7 +23,7 @@ from service.identity.issuer import Issuer, IssuerSettings
 from service.identity.model import OUTSIDE_SIGN_INS, SESSIONS, USERS, Tokens
 from service.identity.outside import OutsideAccounts
 from service.identity.outside_repository import INDEXES
-from service.identity.outside_sign_in import OutsideSignIn
+from service.identity.outside_sign_in import SESSION_LIFE, UNDER_WAY_MOST, OutsideSignIn
 from service.journal.model import JOURNAL
 from service.journal.service import Journal
 from tests.fixtures.issuer import ALGORITHM, AUDIENCE, CLIENT, SECRET, SUBJECT, TestIssuer, new_rsa, running_issuer
@@ -358,6 +358,23 @@ async def test_our_own_code_lives_for_a_minute_and_is_nothing_else(outside: Outs
     assert await outside.world.database.collection(SESSIONS).find({}) == []
 
 
+async def test_after_half_a_day_the_issuer_is_asked_again_however_often_tokens_are_renewed(outside: Outside) -> None:
+    tokens = await outside.signed_in()
+    for hours in (5, 10, 11):
+        with time_machine.travel(now() + timedelta(hours=hours), tick=True):
+            tokens = await outside.world.refresh(tokens.refresh_token)
+    with time_machine.travel(now() + SESSION_LIFE, tick=True), pytest.raises(Invalid):
+        await outside.world.refresh(tokens.refresh_token)
+
+
+async def test_an_issuer_out_of_reach_is_not_asked_for_each_that_comes(outside: Outside) -> None:
+    outside.issuer.discovery = {"issuer": "https://evil.example"}
+    for _ in range(20):
+        with pytest.raises(Refused):
+            await outside.away()
+    assert outside.issuer.asked["/.well-known/openid-configuration"] == 1
+
+
 async def test_who_has_no_role_is_told_nothing_at_the_end(outside: Outside) -> None:
     outside.issuer.person = {"groups": ["strangers"]}
     before = await outside.world.everything()
@@ -367,7 +384,7 @@ async def test_who_has_no_role_is_told_nothing_at_the_end(outside: Outside) -> N
 
 
 async def test_one_source_begins_a_bounded_number_of_sign_ins(outside: Outside) -> None:
-    for _ in range(50):
+    for _ in range(UNDER_WAY_MOST):
         await outside.away()
     with pytest.raises(Refused) as refused:
         await outside.away()
