@@ -20,7 +20,7 @@ USERS = "users"
 SESSIONS = "sessions"
 DEPARTMENTS = "departments"
 FAILURES = "sign_in_failures"
-BUCKETS = "sign_in_buckets"
+KNOWN_SOURCES = "sign_in_sources"
 OUTSIDE_SIGN_INS = "outside_sign_ins"
 SERVICE_ACCOUNTS = "service_accounts"
 

@@ -101,7 +101,7 @@ class Sessions:
         self._policies = policies
         self._life = timedelta(days=refresh_days)
         self._failed = FailedSignIns(database, self.repository, journal, signing, policies.current)
-        self._throttle = Throttle(self.repository, signing)
+        self._throttle = Throttle(database, self.repository, signing)
         self._doors: list[Door] = []
         self._remembered: OrderedDict[bytes, SignedIn] = OrderedDict()
         epoch.on_change(self._remembered.clear)
