@@ -21,6 +21,7 @@ from service.evidence.service import EvidenceRoom
 from service.explanations.service import Explanations
 from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
+from service.identity.service_accounts import ServiceAccounts
 from service.journal.service import Journal
 from service.policies.service import Policies
 from service.templates.service import Templates
@@ -31,6 +32,7 @@ class Parts(Protocol):
 
     identity: Identity
     policies: Policies
+    service_accounts: ServiceAccounts
     outside_sign_in: OutsideSignIn | None
     templates: Templates
     customers: Customers

@@ -14,6 +14,7 @@ from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
 from schema import search as search_types
+from schema import service_accounts as service_types
 from schema import sessions as session_types
 from schema.binding import bind
 from schema.context import context_of
@@ -86,6 +87,7 @@ class Query:
     users: people.UserConnection = _field(people.users)
     departments: list[people.Department] = _field(people.departments)
     sessions: session_types.OpenSessionConnection = _field(session_types.sessions)
+    service_accounts: service_types.ServiceAccountConnection = _field(service_types.service_accounts)
     audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
     policy: policies.PolicyVersion = _field(policies.policy)
     explain_access: explanations.AccessExplanation | None = _field(explanations.explain_access)
@@ -104,6 +106,9 @@ class Mutation:
     create_user: people.UserPayload = _field(people.create_user)
     update_user: people.UserPayload = _field(people.update_user)
     disable_user: people.UserPayload = _field(people.disable_user)
+    create_service_account: service_types.ServiceAccountPayload = _field(service_types.create_service_account)
+    create_service_key: service_types.ServiceAccountPayload = _field(service_types.create_service_key)
+    revoke_service_key: service_types.ServiceAccountPayload = _field(service_types.revoke_service_key)
     create_customer: customer_types.CustomerPayload = _field(customer_types.create_customer)
     update_customer: customer_types.CustomerPayload = _field(customer_types.update_customer)
     assign_customer: customer_types.CustomerPayload = _field(customer_types.assign_customer)

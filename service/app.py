@@ -53,13 +53,14 @@ from service.evidence import repository as evidence_repository
 from service.evidence.repository import ObjectKeys
 from service.evidence.service import EvidenceRoom
 from service.explanations.service import Explanations
-from service.identity import outside_repository
+from service.identity import outside_repository, service_account_repository
 from service.identity import repository as identity_repository
 from service.identity.groups import Groups
 from service.identity.issuer import Issuer, IssuerSettings
 from service.identity.outside import OutsideAccounts
 from service.identity.outside_sign_in import OutsideSignIn
 from service.identity.service import Identity
+from service.identity.service_accounts import ServiceAccounts
 from service.installation.rotation import KeyRotation
 from service.installation.service import Installation
 from service.jobs import repository as jobs_repository
@@ -102,6 +103,7 @@ INDEXES: tuple[Index, ...] = tuple(
             jobs_repository,
             journal_repository,
             outside_repository,
+            service_account_repository,
             policies_repository,
             templates_repository,
             buckets,
@@ -128,6 +130,7 @@ class System:
     jobs: Jobs
     policies: Policies
     identity: Identity
+    service_accounts: ServiceAccounts
     outside: OutsideAccounts | None
     outside_sign_in: OutsideSignIn | None
     templates: Templates
@@ -301,6 +304,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         refresh_days=settings.refresh_token_days,
     )
     policies.for_staff(identity)
+    programs = ServiceAccounts(database, identity, journal)
+    identity.open_door(programs)
     outside, outside_sign_in = _open_outside(settings, database, identity, journal)
     encryption = _encryption(settings, keyring, epoch)
     keys = Keys(database, encryption, epoch, journal)
@@ -351,6 +356,7 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         jobs=jobs,
         policies=policies,
         identity=identity,
+        service_accounts=programs,
         outside=outside,
         outside_sign_in=outside_sign_in,
         templates=templates,

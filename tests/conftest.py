@@ -22,10 +22,13 @@ pytest_plugins = [
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Which servers and versions are used."""
     # Imported late: plugins are rewritten for readable assertions only when they are not loaded before.
+    from importlib.metadata import version
+
     from tests.fixtures.engines import engines_report_header
     from tests.fixtures.servers import servers_report_header
 
-    return [*servers_report_header(), *engines_report_header()]
+    provider = f"OpenID Connect provider: oidc-provider-mock {version('oidc-provider-mock')}"
+    return [*servers_report_header(), *engines_report_header(), provider]
 
 
 @pytest.fixture(params=["pymongo"])

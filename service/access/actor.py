@@ -25,13 +25,14 @@ _STANDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person (or the system) as rights see them."""
+    """A person, a program, or the system, as rights see them. `steps`: all that a program may do beside reading."""
 
     id: str
     name: str
     roles: frozenset[Role]
     department: str | None
     session: str | None = None
+    steps: frozenset[str] | None = None
 
 
 SYSTEM = Actor("system", "system", frozenset(), None)
@@ -127,6 +128,8 @@ class Caller:
 
     def may(self, step: str, relations: frozenset[Relation] = ANYBODY) -> bool:
         """Whether the actor may take this step here."""
+        if self.actor.steps is not None and step not in self.actor.steps:
+            return False
         return self.policy.may(step, self.actor.roles, relations)
 
     def require(self, step: str, relations: frozenset[Relation] = ANYBODY, record: str | None = None) -> None:

@@ -8,6 +8,7 @@ audience is another.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -34,6 +35,8 @@ TOKEN_LONGEST = 16_384
 ANSWER_MOST = 512 * 1024
 ANSWER_SECONDS = 5.0
 DISCOVERY_SECONDS = 3600.0
+REST_SECONDS = 5.0
+"""After one that failed; whoever asks meanwhile is refused, and makes no request."""
 DISCOVERY = "/.well-known/openid-configuration"
 GROUPS_MOST = 1_000
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -90,7 +93,8 @@ class Issuer:
         self.settings = settings
         self.keys = IssuerKeys(settings.algorithm, self._fetch_keys)
         self._provider: Provider | None = None
-        self._provider_until = 0.0
+        self._ask_again = float("-inf")
+        self._asking = asyncio.Lock()
         self._client: httpx.AsyncClient | None = None
 
     def is_named_by(self, token: str) -> bool:
@@ -137,10 +141,16 @@ class Issuer:
 
     async def provider(self) -> Provider:
         """Its discovery document, an hour old at most. Raises IssuerTrouble."""
-        if self._provider is None or time.monotonic() > self._provider_until:
-            self._provider = self._read_provider(await self._get(self.settings.issuer.rstrip("/") + DISCOVERY))
-            self._provider_until = time.monotonic() + DISCOVERY_SECONDS
-        return self._provider
+        if self._provider is not None and time.monotonic() <= self._ask_again:
+            return self._provider
+        async with self._asking:
+            if time.monotonic() > self._ask_again:
+                self._ask_again = time.monotonic() + REST_SECONDS
+                self._provider = self._read_provider(await self._get(self.settings.issuer.rstrip("/") + DISCOVERY))
+                self._ask_again = time.monotonic() + DISCOVERY_SECONDS
+            if self._provider is None:
+                raise IssuerTrouble("the issuer did not answer a moment ago")
+            return self._provider
 
     async def close(self) -> None:
         """Closes its connections."""
@@ -156,11 +166,12 @@ class Issuer:
             raise NotSignedIn
         try:
             header = jwt.get_unverified_header(token)
-            if not {"alg", "kid"} <= set(header) <= HEADER or header["alg"] != self.settings.algorithm:
+            if not {"alg"} <= set(header) <= HEADER or header["alg"] != self.settings.algorithm:
                 raise NotSignedIn
             if str(header.get("typ", "JWT")).lower() not in types:
                 raise NotSignedIn
-            key = await self.keys.key(header["kid"])
+            named = "kid" in header or types is not ID_TYPES
+            key = await (self.keys.key(header.get("kid")) if named else self.keys.only_key())
             if key is None:
                 raise NotSignedIn
             claims = jwt.decode(

@@ -54,6 +54,14 @@ class IssuerKeys:
             return None
         return self._keys.get(kid)
 
+    async def only_key(self) -> PublicKey | None:
+        """The issuer's key, if it has a single one: its ID tokens need not name it then (OpenID Connect Core 10.1)."""
+        if monotonic() - self._fetched > FRESH_SECONDS and (running := self._begin()) is not None:
+            await asyncio.shield(running)
+        if len(self._keys) != 1 or monotonic() - self._fetched > OLDEST_SECONDS:
+            return None
+        return next(iter(self._keys.values()))
+
     def _begin(self) -> asyncio.Task[None] | None:
         """The fetch under way, or a new one; None while none is allowed."""
         if self._running is not None and not self._running.done():

@@ -20,12 +20,15 @@ USERS = "users"
 SESSIONS = "sessions"
 DEPARTMENTS = "departments"
 FAILURES = "sign_in_failures"
-BUCKETS = "sign_in_buckets"
+KNOWN_SOURCES = "sign_in_sources"
 OUTSIDE_SIGN_INS = "outside_sign_ins"
+SERVICE_ACCOUNTS = "service_accounts"
 
 USER_PREFIX = "usr"
 SESSION_PREFIX = "ses"
 DEPARTMENT_PREFIX = "dep"
+SERVICE_ACCOUNT_PREFIX = "svc"
+KEY_ID_PREFIX = "key"
 TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
 
 # Stored beside a user, never journalled and never shown.
@@ -95,6 +98,40 @@ SESSION_QUESTIONS = Questions(shape_of(OpenSession))
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceKey:
+    """A key of a service account; the key itself is told once, when it is made."""
+
+    id: Annotated[str, Open("The key's id; what revokes it.")]
+    created_at: Annotated[datetime, Open("When it was made (UTC).")]
+    expires_at: Annotated[datetime, Open("When it ends (UTC).")]
+    revoked_at: Annotated[datetime | None, Open("When it was revoked (UTC).")]
+    last_used_at: Annotated[datetime | None, Open("When it was last used (UTC), to the hour.")]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAccount:
+    """A program that uses the API: it reads what its roles may, and takes the steps that are listed."""
+
+    id: Annotated[str, Open("The account's id; the actor of what it does.")]
+    name: Annotated[str, Open("What it is for.")]
+    roles: Annotated[list[Role], Open("What it may read as.")]
+    department: Annotated[str | None, Open("Id of the department that its roles reach.")]
+    steps: Annotated[list[str], Open("Steps of the policy that it may take; none: it only reads.")]
+    keys: Annotated[list[ServiceKey], Open("Its keys; those that are over, for 90 days more.")]
+    version: Annotated[int, Open("Raised by every change.")]
+    created_at: Annotated[datetime, Open("When it was made (UTC).")]
+    created_by: Annotated[str, Open("Id of the user who made it.")]
+
+
+@dataclass(frozen=True, slots=True)
+class NewServiceKey:
+    """A key just made, and whose it is; it is never told again."""
+
+    account: ServiceAccount
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NewUser:
     """A user just made. `initial_password` is set when it was generated; it is never told again."""
 
@@ -133,6 +170,22 @@ def open_session_of(document: Mapping[str, Any], current: str | None) -> OpenSes
         expires_at=document["expires_at"],
         source=document.get("source") or None,
         current=document["_id"] == current,
+    )
+
+
+def service_account_of(document: Mapping[str, Any]) -> ServiceAccount:
+    """A stored service account, without what its keys are known by."""
+    names = ("id", "created_at", "expires_at", "revoked_at", "last_used_at")
+    return ServiceAccount(
+        id=document["_id"],
+        name=document["name"],
+        roles=[Role(role) for role in document["roles"]],
+        department=document["department"],
+        steps=list(document["steps"]),
+        keys=[ServiceKey(**{name: key[name] for name in names}) for key in document["keys"]],
+        version=document["version"],
+        created_at=document["created_at"],
+        created_by=document["created_by"],
     )
 
 

@@ -23,7 +23,7 @@ INDEXES = (
         partial={"external.subject": {"$exists": True}},
     ),
     Index(OUTSIDE_SIGN_INS, (("expires_at", 1),), "outside_sign_ins_expiry", expire_after_seconds=0),
-    Index(OUTSIDE_SIGN_INS, (("source", 1),), "outside_sign_ins_source"),
+    Index(OUTSIDE_SIGN_INS, (("source", 1), ("stage", 1)), "outside_sign_ins_source"),
 )
 
 
@@ -56,7 +56,7 @@ class OutsideRepository:
 
     async def begun_by(self, source: str, limit: int) -> int:
         """How many sign-ins a source has under way, counted up to `limit`."""
-        return await self._sign_ins.count({"source": source}, limit=limit)
+        return await self._sign_ins.count({"source": source, "stage": "BEGUN"}, limit=limit)
 
     async def take(self, identifier: str, stage: str, at: datetime, **bound: Any) -> dict[str, Any] | None:
         """The living sign-in of this stage, taken: nobody gets it again. None when there is none so bound."""

@@ -31,7 +31,9 @@ from service.storage import UnitOfWork
 
 AWAY = timedelta(minutes=10)
 REDEEMABLE = timedelta(seconds=60)
-UNDER_WAY_MOST = 50
+SESSION_LIFE = timedelta(hours=12)
+"""A session goes on for so long, however often it is renewed: then the issuer, who may know better, is asked again."""
+UNDER_WAY_MOST = 200
 """Sign-ins that one source may have begun and not ended; what is abandoned is forgotten after AWAY."""
 CODE_PREFIX = "sc_"
 CODE_LONGEST = 4_096
@@ -142,7 +144,9 @@ class OutsideSignIn:
             async def is_theirs(unit: UnitOfWork, at: datetime) -> bool:
                 return await self._repository.signs_in(unit, identifier, at)
 
-            tokens = await self._accounts.sessions.open_session(user, is_theirs, source, request_id)
+            tokens = await self._accounts.sessions.open_session(
+                user, is_theirs, source, request_id, longest=SESSION_LIFE
+            )
         if tokens is None:
             raise Invalid.because(Code.SIGN_IN_REFUSED)
         return tokens

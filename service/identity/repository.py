@@ -2,7 +2,7 @@
 
 A session document: `user`, `family_hash` and `turn_hash` (SHA-256 of the refresh token's halves), `version`
 (how often it was refreshed), `created_at`, `refreshed_at`, `expires_at`, `ended_at` (None while it lives),
-`ended_because`, `source` (the address that it began from). An ended one stays until a day after its expiry, so that reuse is still recognised.
+`ended_because`, `source` (the address that it began from), `until` (when it ends at the latest, if at all). An ended one stays until a day after its expiry, so that reuse is still recognised.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from service.access.policy import Role
-from service.identity.model import BUCKETS, DEPARTMENTS, FAILURES, SESSIONS, USERS, UserState
+from service.identity.model import DEPARTMENTS, FAILURES, KNOWN_SOURCES, SESSIONS, USERS, UserState
 from service.storage import Database, DuplicateKey, Index, UnitOfWork
 
 USERS_EMAIL = "users_email"
@@ -28,7 +28,7 @@ INDEXES = (
     Index(SESSIONS, (("expires_at", 1),), "sessions_expiry", expire_after_seconds=86_400),
     Index(DEPARTMENTS, (("key", 1),), DEPARTMENTS_KEY, unique=True),
     Index(FAILURES, (("minute", 1), ("source", 1)), "sign_in_failures_minute"),
-    Index(BUCKETS, (("owed_until", 1),), "sign_in_buckets_owed", expire_after_seconds=60),
+    Index(KNOWN_SOURCES, (("known_until", 1),), "sign_in_sources_known", expire_after_seconds=0),
 )
 
 
@@ -40,7 +40,7 @@ class IdentityRepository:
         self._sessions = database.collection(SESSIONS)
         self._departments = database.collection(DEPARTMENTS)
         self._failures = database.collection(FAILURES)
-        self._buckets = database.collection(BUCKETS)
+        self._sources = database.collection(KNOWN_SOURCES)
 
     async def user(self, user: str, unit: UnitOfWork | None = None) -> dict[str, Any] | None:
         """One user by id."""
@@ -118,11 +118,19 @@ class IdentityRepository:
         await unit.collection(SESSIONS).insert_one(document)
 
     async def turn_session(
-        self, unit: UnitOfWork, family: bytes, turn: bytes, at: datetime, changes: dict[str, Any]
+        self, unit: UnitOfWork, family: bytes, turn: bytes, at: datetime, next_turn: bytes, expires: datetime
     ) -> dict[str, Any] | None:
-        """The living session whose current secret this is, changed; None otherwise."""
+        """The living session whose current secret this is, turned on; None otherwise. It lives until `expires`, but no
+        longer than its own `until`.
+        """
         where = {"family_hash": family, "turn_hash": turn, "ended_at": None, "expires_at": {"$gt": at}}
-        return await unit.collection(SESSIONS).find_one_and_update(where, {"$set": changes, "$inc": {"version": 1}})
+        change = {
+            "turn_hash": next_turn,
+            "refreshed_at": at,
+            "expires_at": {"$min": [expires, "$until"]},  # of a null, $min takes no notice
+            "version": {"$add": ["$version", 1]},
+        }
+        return await unit.collection(SESSIONS).find_one_and_update(where, [{"$set": change}])
 
     async def end_family(self, unit: UnitOfWork, family: bytes, at: datetime, because: str) -> dict[str, Any] | None:
         """The living session of this family, ended; None when there is none."""
@@ -210,36 +218,17 @@ class IdentityRepository:
         where = {"_id": counter["_id"], "count": counter["count"]}
         return await unit.collection(FAILURES).delete_many(where) == 1
 
-    async def take_from_bucket(self, key: str, at: datetime, latest: datetime, every: timedelta) -> bool:
-        """Charges one attempt to a bucket that is owed for until `latest` at most; False when it is empty."""
-        owed = {"$max": [{"$ifNull": ["$owed_until", at]}, at]}
-        change = [{"$set": {"owed_until": {"$add": [owed, every // timedelta(milliseconds=1)]}}}]
-        where = {"_id": key, "owed_until": {"$lte": latest}}
-        try:
-            return await self._buckets.find_one_and_update(where, change, upsert=True) is not None
-        except DuplicateKey:  # it is owed for longer; or another attempt made it in the same moment
-            return await self._buckets.find_one_and_update(where, change) is not None
+    async def knows_source(self, key: str, at: datetime) -> bool:
+        """Whether a source is known for an account; `key` names both."""
+        return await self._sources.find_one({"_id": key, "known_until": {"$gt": at}}, {"_id": 1}) is not None
 
-    async def give_back(self, key: str, every: timedelta) -> None:
-        """Takes back what one attempt was charged."""
-        less = {"$subtract": ["$owed_until", every // timedelta(milliseconds=1)]}
-        await self._buckets.update_one({"_id": key}, [{"$set": {"owed_until": less}}])
-
-    async def keep_bucket(self, key: str, until: datetime) -> None:
-        """Remembers a key until then."""
-        change = {"$set": {"owed_until": until}}
+    async def know_source(self, key: str, until: datetime) -> None:
+        """Remembers it until then."""
+        change = {"$set": {"known_until": until}}
         try:
-            await self._buckets.update_one({"_id": key}, change, upsert=True)
+            await self._sources.update_one({"_id": key}, change, upsert=True)
         except DuplicateKey:  # another process made it in the same moment
-            await self._buckets.update_one({"_id": key}, change)
-
-    async def has_bucket(self, key: str, at: datetime) -> bool:
-        """Whether a key is remembered."""
-        return await self._buckets.find_one({"_id": key, "owed_until": {"$gt": at}}, {"_id": 1}) is not None
-
-    async def forget_bucket(self, key: str) -> None:
-        """Removes a key."""
-        await self._buckets.delete_many({"_id": key})
+            await self._sources.update_one({"_id": key}, change)
 
 
 def _active(query: str | None, department: str | None, role: Role | None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ class Sessions:
         self._policies = policies
         self._life = timedelta(days=refresh_days)
         self._failed = FailedSignIns(database, self.repository, journal, signing, policies.current)
-        self._throttle = Throttle(self.repository, signing)
+        self._throttle = Throttle(database, self.repository, signing)
         self._doors: list[Door] = []
         self._remembered: OrderedDict[bytes, SignedIn] = OrderedDict()
         epoch.on_change(self._remembered.clear)
@@ -154,8 +154,12 @@ class Sessions:
         is_theirs: Callable[[UnitOfWork, datetime], Awaitable[bool]],
         source: str,
         request_id: str,
+        *,
+        longest: timedelta | None = None,
     ) -> Tokens | None:
-        """A session of this user's, if in the same unit of work they still may have one."""
+        """A session of this user's, if in the same unit of work they still may have one; `longest`: after which it
+        ends, however often it is renewed.
+        """
         at, session, refresh = now(), new_id(SESSION_PREFIX), RefreshSecret.fresh()
         family, turn = refresh.hashes()
         document = {
@@ -166,7 +170,8 @@ class Sessions:
             "version": 1,
             "created_at": at,
             "refreshed_at": at,
-            "expires_at": at + self._life,
+            "expires_at": at + min(self._life, longest or self._life),
+            "until": at + longest if longest else None,
             "ended_at": None,
             "ended_because": None,
             "source": source,
@@ -195,8 +200,7 @@ class Sessions:
         async def work(unit: UnitOfWork) -> Tokens | None:
             at, (family, turn) = now(), given.hashes()
             _, next_turn = successor.hashes()
-            changes = {"turn_hash": next_turn, "refreshed_at": at, "expires_at": at + self._life}
-            session = await self.repository.turn_session(unit, family, turn, at, changes)
+            session = await self.repository.turn_session(unit, family, turn, at, next_turn, at + self._life)
             if session is None:
                 await self._end_reused(unit, family, at, source, request_id)
                 return None

@@ -61,7 +61,7 @@ class AuditEntry:
 
     id: Annotated[str, Open("The entry's id.")]
     at: Annotated[datetime, Open("When it happened (UTC).")]
-    actor: Annotated[str, Open("Who did it: a user's id, or `system`.")]
+    actor: Annotated[str, Open("Who did it: a user's or a service account's id, or `system`.")]
     action: Annotated[str, Open("What was done, such as `case.close` or `customer.read`.")]
     records: Annotated[list[str], Open("Ids of the records concerned.")]
     reason: Annotated[str | None, Open("Why, where a reason was asked for.")]

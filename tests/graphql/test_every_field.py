@@ -53,11 +53,13 @@ ROOTS = {
     "caseTemplates": "caseTemplates",
     "customerTemplates": "customerTemplates",
     "sessions": "sessions(first: 5)",
+    "serviceAccounts": "serviceAccounts(first: 5)",
     "auditEntries": "auditEntries(first: 5)",
     "policy": "policy",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
 REFUSED |= {("policy", person) for person in ROLES if person not in ("admin", "compliance", "auditor")}
+REFUSED |= {("serviceAccounts", person) for person in ROLES if person != "admin"}
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 

@@ -173,6 +173,10 @@ def standing_clock() -> Iterator[None]:
         yield
 
 
+def test_the_corpus_has_forty_tokens_at_least() -> None:
+    assert len(HOSTILE) >= 40
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_token_is_refused_without_a_reason(name: str) -> None:
     with pytest.raises(NotSignedIn) as trouble:
