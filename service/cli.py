@@ -1,4 +1,5 @@
 """The `anjuan` command: how the product is started, prepared and looked after. What `make` calls."""
+
 from __future__ import annotations
 
 import asyncio

@@ -22,10 +22,12 @@ DEPARTMENTS = "departments"
 FAILURES = "sign_in_failures"
 BUCKETS = "sign_in_buckets"
 OUTSIDE_SIGN_INS = "outside_sign_ins"
+REVEALS = "reveals"
 
 USER_PREFIX = "usr"
 SESSION_PREFIX = "ses"
 DEPARTMENT_PREFIX = "dep"
+REVEAL_PREFIX = "rev"
 TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
 
 # Stored beside a user, never journalled and never shown.
@@ -33,10 +35,11 @@ PRIVATE_FIELDS = frozenset({"password", "signed_in_at", "external"})
 
 
 class UserState(str, Enum):
-    """A disabled account keeps its history and can't sign in."""
+    """An account that is disabled (by an administrator) or locked (by the system) keeps its history and can't sign in."""
 
     ACTIVE = "ACTIVE"
     DISABLED = "DISABLED"
+    LOCKED = "LOCKED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,12 @@ ROOTS = {
     "sessions": "sessions(first: 5)",
     "auditEntries": "auditEntries(first: 5)",
     "policy": "policy",
+    "alerts": "alerts(first: 5)",
+    "notices": "notices(first: 5)",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
 REFUSED |= {("policy", person) for person in ROLES if person not in ("admin", "compliance", "auditor")}
+REFUSED |= {("alerts", person) for person in ROLES if person != "compliance"}
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 
