@@ -32,6 +32,9 @@ class AuditEntryFilter:
     record: strawberry.ID | None = strawberry.field(default=None, description="Which record.")
     since: datetime | None = strawberry.field(default=None, description="From then on.")
     until: datetime | None = strawberry.field(default=None, description="Before then.")
+    alert: strawberry.ID | None = strawberry.field(
+        default=None, description="Which an alert stands on: what its accounts read in its window (COMPLIANCE)."
+    )
 
 
 async def audit_entries(
@@ -46,5 +49,10 @@ async def audit_entries(
     caller, size, asked = context.signed_in, page_size(first), conditions(filter)
     question = ["auditEntries", asked]
     last = context.parts.cursors.read(caller, question, after)
-    found = await context.parts.journal.entries(caller, **asked, before_id=last, limit=size + 1)
+    where = await context.parts.compliance.entries_of(caller, **asked) if "alert" in asked else asked
+    found = (
+        await context.parts.journal.entries(caller, **where, before_id=last, limit=size + 1)
+        if where is not None
+        else []
+    )
     return connection(context, question, found, first=size, after=after, position=lambda entry: entry.id)

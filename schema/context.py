@@ -15,6 +15,7 @@ from search.service import Search
 from service.access.actor import Caller
 from service.archive.service import Archive
 from service.cases.service import Cases
+from service.compliance.service import Compliance
 from service.customers.service import Customers
 from service.errors import LOCALES, NotSignedIn
 from service.evidence.service import EvidenceRoom
@@ -40,6 +41,7 @@ class Parts(Protocol):
     evidence: EvidenceRoom
     archive: Archive
     explanations: Explanations
+    compliance: Compliance
     search: Search
     indexer: Indexer
     journal: Journal

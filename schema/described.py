@@ -66,7 +66,12 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     "UserState": {
         "ACTIVE": "May sign in.",
         "DISABLED": "May not sign in; the account keeps its history.",
+        "LOCKED": "May not sign in: too much was read at once. `unlockUser` makes it ACTIVE.",
     },
+    "AlertKind": {"BULK_READING": "More was read in full than one account, or one network source, may read."},
+    "AlertState": {"OPEN": "Nobody has looked into it.", "ACKNOWLEDGED": "Somebody has looked into it."},
+    "NoticeKind": {"REVEALED": "A masked field was revealed to somebody."},
+    "ReadingWindow": {"TEN_MINUTES": "Ten minutes.", "HOUR": "An hour.", "DAY": "A day."},
     "CustomerKind": {"PERSON": "A natural person.", "ORGANISATION": "A legal person."},
     "CustomerRelation": {
         "PROSPECT": "May become a customer.",

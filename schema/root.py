@@ -9,7 +9,7 @@ from graphql import GraphQLSchema
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import has_object_definition
 
-from schema import audit, case_steps, explanations, people, policies, subscriptions, templates
+from schema import audit, case_steps, compliance, explanations, people, policies, subscriptions, templates
 from schema import cases as case_types
 from schema import customers as customer_types
 from schema import evidence as evidence_types
@@ -91,6 +91,8 @@ class Query:
     audit_entries: audit.AuditEntryConnection = _field(audit.audit_entries)
     policy: policies.PolicyVersion = _field(policies.policy)
     explain_access: explanations.AccessExplanation | None = _field(explanations.explain_access)
+    alerts: compliance.AlertConnection = _field(compliance.alerts)
+    notices: compliance.NoticeConnection = _field(compliance.notices)
 
 
 @strawberry.type(description="What can be changed.")
@@ -125,6 +127,9 @@ class Mutation:
     update_policy: policies.PolicyProposalPayload = _field(policies.update_policy)
     confirm_policy: policies.PolicyProposalPayload = _field(policies.confirm_policy)
     reject_policy: policies.PolicyProposalPayload = _field(policies.reject_policy)
+    reveal_field: compliance.RevealPayload = _field(compliance.reveal_field)
+    acknowledge_alert: compliance.AlertPayload = _field(compliance.acknowledge_alert)
+    unlock_user: people.UserPayload = _field(compliance.unlock_user)
 
 
 @strawberry.type(description="What can be followed, over WebSocket (graphql-transport-ws).")

@@ -44,6 +44,9 @@ from service.archive.service import Archive
 from service.cases import repository as cases_repository
 from service.cases.calendar import Calendar, ChineseWorkdays
 from service.cases.service import Cases
+from service.compliance import repository as compliance_repository
+from service.compliance.reveals import Reveals
+from service.compliance.service import Compliance
 from service.config import Settings
 from service.crypto import BlindIndex, KeyEncryption, Keyring, KeyringEncryption, TransitEncryption
 from service.crypto.signing import LivingSigningKeys
@@ -68,6 +71,7 @@ from service.jobs.service import Jobs
 from service.journal import repository as journal_repository
 from service.journal.feed import Feed
 from service.journal.service import Journal
+from service.journal.windows import Limits, ReadingWindow
 from service.keys.repository import KeyRepository
 from service.keys.service import Keys
 from service.policies import repository as policies_repository
@@ -97,6 +101,7 @@ INDEXES: tuple[Index, ...] = tuple(
         module.INDEXES
         for module in (
             cases_repository,
+            compliance_repository,
             customers_repository,
             evidence_repository,
             identity_repository,
@@ -139,6 +144,7 @@ class System:
     evidence: EvidenceRoom
     archive: Archive
     explanations: Explanations
+    compliance: Compliance
     search: Search
     indexer: Indexer
     cursors: Cursors
@@ -340,6 +346,8 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
     templates.resolve_by(
         {"usr": identity.knows, "cus": customers.reaches, "cas": cases.reaches, "evd": evidence.reaches}
     )
+    reveals = Reveals(database, journal, identity, templates, customers, cases, evidence)
+    compliance = Compliance(database, journal, identity, reveals, limits=limits_of(settings))
     archive = Archive(database, cases, evidence, templates, jobs, retention_years=settings.retention_years)
     return System(
         settings=settings,
@@ -364,11 +372,22 @@ def open_system(settings: Settings, *, writes_index: bool = False) -> System:
         cases=cases,
         evidence=evidence,
         archive=archive,
+        compliance=compliance,
         explanations=Explanations(journal, identity, customers, cases, evidence),
         search=Search(engine, journal, cases, customers, evidence, keyed),
         indexer=Indexer(engine, journal, cases, customers, evidence, keyed, settings.time_zone),
         cursors=Cursors(keyring.secret("cursor")),
     )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """How much one account, and one network, may read."""
+    by_window = {
+        ReadingWindow.TEN_MINUTES: settings.reading_limit_ten_minutes,
+        ReadingWindow.HOUR: settings.reading_limit_hour,
+        ReadingWindow.DAY: settings.reading_limit_day,
+    }
+    return Limits(by_window, settings.reading_limit_network_factor)
 
 
 def checks_of(system: System) -> dict[str, Callable[[], Awaitable[bool]]]:

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
         description="cost that one actor may spend in a minute, per process; expensive operations: in all",
     )
     operation_seconds: float = Field(20, gt=0, description="time after which an operation is given up")
+    reading_limit_ten_minutes: int = Field(
+        1_000, ge=1, description="records that one account may see in full in ten minutes before it is locked"
+    )
+    reading_limit_hour: int = Field(3_000, ge=1, description="the same in an hour")
+    reading_limit_day: int = Field(10_000, ge=1, description="the same in a day")
+    reading_limit_network_factor: int = Field(
+        10, ge=0, description="how many times as many all accounts of one network source may see; 0: no limit"
+    )
     access_token_seconds: int = Field(600, ge=1, description="life of an access token")
     refresh_token_days: int = Field(14, ge=1, description="life of a session without use")
     lookups_per_minute: int = Field(

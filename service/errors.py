@@ -46,6 +46,7 @@ class Code(str, Enum):
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"
     # Refusals of a whole request: top-level errors.
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    ACCOUNT_LOCKED = "ACCOUNT_LOCKED"
     NOT_PERMITTED = "NOT_PERMITTED"
     QUESTION_REFUSED = "QUESTION_REFUSED"
     INVALID_CURSOR = "INVALID_CURSOR"
@@ -90,6 +91,7 @@ MESSAGES: dict[Code, dict[str, str]] = {
     Code.ALREADY_UPLOADED: {"en": "This file was uploaded already.", "zh-CN": "该文件已上传。"},
     Code.UPLOAD_EXPIRED: {"en": "The time for this upload has passed; register the file again.", "zh-CN": "上传已过期,请重新登记文件。"},
     Code.UNAUTHENTICATED: {"en": "Please sign in.", "zh-CN": "请登录。"},
+    Code.ACCOUNT_LOCKED: {"en": "Too much was read at once; this account is locked. Ask your compliance officer.", "zh-CN": "短时间内读取过多,账号已锁定,请联系合规人员。"},
     Code.NOT_PERMITTED: {"en": "You may not do this.", "zh-CN": "您无权执行此操作。"},
     Code.QUESTION_REFUSED: {"en": "You may not ask by {field}.", "zh-CN": "您无权按 {field} 查询。"},
     Code.INVALID_CURSOR: {"en": "This cursor is not valid for this question.", "zh-CN": "该游标对此查询无效。"},

@@ -35,6 +35,8 @@ def record(writer: Writer, kind: GraphQLObjectType, field: PlannedField) -> Comp
         if function is None:
             if view.shape.model.__name__ != kind.name:
                 raise Surprise("type")
+            if row.revealed:  # rare, and of one person and record: not worth a function
+                raise Surprise("revealed")
             if len(written) >= MOST_ROWS:
                 written.clear()
             function = written[row.levels] = _Record(writer, view.shape, row).written(fields)

@@ -116,6 +116,7 @@ def _media(accept: str) -> str | None:
 
 _STATUS = {
     Code.UNAUTHENTICATED: 401,
+    Code.ACCOUNT_LOCKED: 403,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.TOO_LARGE: 413,
     Code.THROTTLED: 429,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -79,6 +80,7 @@ class Caller:
 
     `reads` has the RECORDED_BITS of what each record was shown of in full.
     `mark` is set for one mutation with an idempotency key (`marked`); the journal writes it with the change.
+    `revealed` has the single fields that this actor may see in full for now: by record, path and until when.
     """
 
     actor: Actor
@@ -90,6 +92,7 @@ class Caller:
     reads: dict[str, int] = field(default_factory=dict)
     lookups: set[tuple[str, str, Sensitivity]] = field(default_factory=set)
     mark: IdempotencyMark | None = None
+    revealed: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)
     _reach: Reach | None = None
 
     def marked(self, mark: IdempotencyMark | None) -> Caller:

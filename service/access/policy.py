@@ -40,13 +40,22 @@ _NOTHING = {s: Level.FULL if s is Sensitivity.OPEN else Level.HIDDEN for s in Se
 
 
 class Row(dict[Sensitivity, Level]):
-    """Level per class. `levels` are the same in a fixed order: two rows with equal levels show the same."""
+    """Level per class. `levels` are the same in a fixed order: two rows with equal levels show the same. `revealed` are
+    paths of single fields that are FULL whatever their class says; a row with some is equal to no other.
+    """
 
-    __slots__ = ("levels",)
+    __slots__ = ("levels", "revealed")
 
-    def __init__(self, levels: Mapping[Sensitivity, Level]) -> None:
+    def __init__(self, levels: Mapping[Sensitivity, Level], revealed: frozenset[str] = frozenset()) -> None:
         super().__init__(levels)
-        self.levels = tuple(int(self[sensitivity]) for sensitivity in Sensitivity)
+        self.levels: tuple[object, ...] = tuple(int(self[sensitivity]) for sensitivity in Sensitivity)
+        self.revealed = revealed
+        if revealed:
+            self.levels += (revealed,)
+
+    def of(self, path: str, sensitivity: Sensitivity) -> Level:
+        """The level of one field: `path` is its stored name, `contacts.phone` inside a composite."""
+        return Level.FULL if self.revealed and path in self.revealed else self[sensitivity]
 
 
 @dataclass(slots=True)

@@ -83,6 +83,8 @@ class View:
         self.shape = shape
         self.relations = relations
         self.row: Row = caller.row(relations)
+        if caller.revealed and self.id in caller.revealed:
+            self.row = Row(self.row, frozenset(caller.revealed[self.id]))
         self.template_fields = template_fields
         # A section's stored values: `schema.execution` shows of them what `row` allows, by `masked`.
         self.section: Callable[[Sensitivity], Mapping[str, Any]] = opened.section
@@ -94,7 +96,7 @@ class View:
             if name in self.shape.composites:
                 return self._composite(name)
             return self.document.get("_id" if name == "id" else name)
-        level = self.row[shape.sensitivity]
+        level = self.row.of(name, shape.sensitivity)
         if level <= Level.BLIND:
             return None
         return self._at(level, shape, self.section(shape.sensitivity).get(name))
@@ -102,7 +104,7 @@ class View:
     def in_full(self, name: str) -> Any:
         """The value if the caller may see all of it, else None: for what can't be masked in part."""
         shape = self.shape.by_name[name]
-        return self.shown(name) if self.row[shape.sensitivity] is Level.FULL else None
+        return self.shown(name) if self.row.of(name, shape.sensitivity) is Level.FULL else None
 
     def _at(self, level: Level, shape: FieldShape, value: Any) -> Any:
         if value is None or (shape.is_list and not value):
@@ -118,8 +120,9 @@ class View:
         nested = self.shape.composites[name]
         items = [dict(item) for item in self.document.get(name) or ()]
         for sensitivity, fields in nested.sections.items():
-            level = self.row[sensitivity]
-            if level <= Level.BLIND or not items:
+            levels = {field: self.row.of(f"{name}.{field}", sensitivity) for field in fields}
+            fields = tuple(field for field in fields if levels[field] > Level.BLIND)
+            if not fields or not items:
                 continue
             section = self._section(sensitivity)
             if isinstance(section, Exception):
@@ -128,7 +131,7 @@ class View:
                 continue
             for item, part in zip(items, section.get(name) or (), strict=True):
                 for field_name in fields:
-                    item[field_name] = self._at(level, nested.by_name[field_name], part.get(field_name))
+                    item[field_name] = self._at(levels[field_name], nested.by_name[field_name], part.get(field_name))
         return items
 
     def _section(self, sensitivity: Sensitivity) -> Mapping[str, Any] | Exception:
@@ -144,7 +147,7 @@ class View:
         """Template values in the template's order; keys of hidden classes are there without a value."""
         found = []
         for field in self.template_fields:
-            level = self.row[field.sensitivity]
+            level = self.row.of(f"attributes.{field.key}", field.sensitivity)
             value = None
             if level > Level.BLIND:
                 section = self.document if field.sensitivity is Sensitivity.OPEN else self._section(field.sensitivity)
@@ -164,7 +167,7 @@ class View:
         return [
             MaskedField(name, self.row[sensitivity], kind)
             for name, sensitivity, kind in fields_of(self.shape, self.template_fields)
-            if self.row[sensitivity] is not Level.FULL
+            if self.row.of(name, sensitivity) is not Level.FULL
         ]
 
 

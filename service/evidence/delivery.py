@@ -83,13 +83,16 @@ class Delivery:
         return Download(about.name, about.media_type, about.size, first, last, chunks)
 
     async def _record(self, caller: Caller, document: Mapping[str, Any]) -> None:
-        """One entry per actor, file and ONE_VIEWING, so that a reader's many ranges are one download (R69)."""
+        """One entry per actor, file and ONE_VIEWING, so that a reader's many ranges are one download (R69). Raises
+        Refused ACCOUNT_LOCKED: one file too many.
+        """
         viewing, at = (caller.actor.id, str(document["_id"])), now()
         known = self._viewings.get(viewing)
         if known is not None and known <= at < known + ONE_VIEWING:
             return
         touched = Touched(document["_id"], document["version"], document, collection=EVIDENCE)
-        await self._shelf.journal.record(caller, Work("evidence.download", (touched,), repeatable=False))
+        work = Work("evidence.download", (touched,), repeatable=False)
+        await self._shelf.journal.record_shown(caller, work, [document["_id"]])
         self._viewings[viewing] = at
         self._viewings.move_to_end(viewing)
         while len(self._viewings) > VIEWINGS_MOST:

@@ -23,12 +23,14 @@ FAILURES = "sign_in_failures"
 KNOWN_SOURCES = "sign_in_sources"
 OUTSIDE_SIGN_INS = "outside_sign_ins"
 SERVICE_ACCOUNTS = "service_accounts"
+REVEALS = "reveals"
 
 USER_PREFIX = "usr"
 SESSION_PREFIX = "ses"
 DEPARTMENT_PREFIX = "dep"
 SERVICE_ACCOUNT_PREFIX = "svc"
 KEY_ID_PREFIX = "key"
+REVEAL_PREFIX = "rev"
 TOKEN_PREFIX = "tok"  # noqa: S105 - an id's prefix
 
 # Stored beside a user, never journalled and never shown.
@@ -36,10 +38,11 @@ PRIVATE_FIELDS = frozenset({"password", "signed_in_at", "external"})
 
 
 class UserState(str, Enum):
-    """A disabled account keeps its history and can't sign in."""
+    """An account that is disabled (by an administrator) or locked (by the system) keeps its history and can't sign in."""
 
     ACTIVE = "ACTIVE"
     DISABLED = "DISABLED"
+    LOCKED = "LOCKED"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from service.access.policy import Role
-from service.identity.model import DEPARTMENTS, FAILURES, KNOWN_SOURCES, SESSIONS, USERS, UserState
+from service.identity.model import DEPARTMENTS, FAILURES, KNOWN_SOURCES, REVEALS, SESSIONS, USERS, UserState
 from service.storage import Database, DuplicateKey, Index, UnitOfWork
 
 USERS_EMAIL = "users_email"
@@ -29,6 +29,8 @@ INDEXES = (
     Index(DEPARTMENTS, (("key", 1),), DEPARTMENTS_KEY, unique=True),
     Index(FAILURES, (("minute", 1), ("source", 1)), "sign_in_failures_minute"),
     Index(KNOWN_SOURCES, (("known_until", 1),), "sign_in_sources_known", expire_after_seconds=0),
+    Index(REVEALS, (("actor", 1), ("until", 1)), "reveals_actor"),
+    Index(REVEALS, (("until", 1),), "reveals_expiry", expire_after_seconds=0),
 )
 
 
@@ -85,6 +87,20 @@ class IdentityRepository:
         return await unit.collection(USERS).find_one_and_update(
             {"_id": user, "version": version}, {"$set": changes, "$inc": {"version": 1}}
         )
+
+    async def move_user(
+        self, unit: UnitOfWork, user: str, states: tuple[UserState, UserState], at: datetime
+    ) -> dict[str, Any] | None:
+        """The user, moved from one state to another; None when they are not in the first."""
+        former, state = states
+        return await unit.collection(USERS).find_one_and_update(
+            {"_id": user, "state": former.value},
+            {"$set": {"state": state.value, "updated_at": at}, "$inc": {"version": 1}},
+        )
+
+    async def insert_reveal(self, unit: UnitOfWork, document: dict[str, Any]) -> None:
+        """A field that somebody may see in full for a while."""
+        await unit.collection(REVEALS).insert_one(document)
 
     async def other_administrators(self, unit: UnitOfWork, user: str) -> int:
         """How many active administrators there are besides this one, counted up to 1."""
@@ -169,14 +185,23 @@ class IdentityRepository:
         return await unit.collection(SESSIONS).update_many(where, {"$set": {"ended_at": at, "ended_because": because}})
 
     async def signed_in(self, session: str, user: str, at: datetime) -> dict[str, Any] | None:
-        """The active user behind a living session, in one round trip."""
+        """The active user behind a living session, with what is `revealed` to them, in one round trip."""
         found = await self._sessions.aggregate(
             [
                 {"$match": {"_id": session, "user": user, "ended_at": None, "expires_at": {"$gt": at}}},
                 {"$lookup": {"from": USERS, "localField": "user", "foreignField": "_id", "as": "found"}},
                 {"$replaceWith": {"$first": "$found"}},
                 {"$match": {"state": UserState.ACTIVE.value}},
-                {"$project": {"name": 1, "roles": 1, "department": 1, "locale": 1}},
+                {
+                    "$lookup": {
+                        "from": REVEALS,
+                        "localField": "_id",
+                        "foreignField": "actor",
+                        "pipeline": [{"$match": {"until": {"$gt": at}}}],
+                        "as": "revealed",
+                    }
+                },
+                {"$project": {"name": 1, "roles": 1, "department": 1, "locale": 1, "revealed": 1}},
             ]
         )
         return found[0] if found else None

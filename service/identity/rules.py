@@ -27,6 +27,7 @@ EDITABLE = ("email", "name", "roles", "department", "locale", "state")
 REQUIRED = ("email", "name", "roles")
 # Roles that reach rows through a department, or whose files and cases are kept in one.
 _IN_DEPARTMENTS = frozenset(role.value for role in (Role.AGENT, Role.ACCOUNT_MANAGER, Role.SUPERVISOR, Role.CLERK))
+_NOT_BY_HAND = {"en": "accounts are locked by the system alone", "zh-CN": "账号只能由系统锁定"}
 _SPEECH = {"en": "one line of text", "zh-CN": "单行文本"}
 
 
@@ -125,10 +126,14 @@ def _locale(value: object, problems: Problems) -> str | None:
 
 def _state(value: object, problems: Problems) -> str | None:
     try:
-        return UserState(value).value
+        state = UserState(value)
     except ValueError:
         problems.add(Code.WRONG_TYPE, "state", expected="UserState")
         return None
+    if state is UserState.LOCKED:
+        problems.add(Code.VALIDATION, "state", reason=_NOT_BY_HAND)
+        return None
+    return str(state.value)
 
 
 _READERS: dict[str, Any] = {

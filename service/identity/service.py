@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from service.access.actor import SYSTEM, Caller
@@ -12,6 +13,7 @@ from service.errors import Code, Invalid, Problems
 from service.identity.model import (
     DEPARTMENT_PREFIX,
     DEPARTMENTS,
+    REVEAL_PREFIX,
     USER_PREFIX,
     USER_QUESTIONS,
     USERS,
@@ -128,6 +130,8 @@ class Identity(Sessions):
                 raise Invalid.because(Code.NOT_FOUND, "id")
             if former["version"] != version:
                 raise Invalid.because(Code.CONFLICT, "version", current=former["version"])
+            if former["state"] == UserState.LOCKED and "state" in changes:
+                raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "state", state=former["state"])
             if action == "user.disable" and former["state"] == UserState.DISABLED:
                 raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "id", state=former["state"])
             different = {name: value for name, value in changes.items() if former[name] != value}
@@ -169,6 +173,38 @@ class Identity(Sessions):
             await self.repository.end_sessions(unit, former["_id"], now(), "DISABLED")
         if changes_rights(former, changed):
             await Epoch.raise_in(unit)
+
+    async def lock(self, unit: UnitOfWork, users: Sequence[str]) -> list[Touched]:
+        """Locks those of these users who are active: their sessions end, and no process remembers them at the next
+        query. Only `unlock` makes them active again.
+        """
+        at, touched = now(), []
+        for user in users:
+            changed = await self.repository.move_user(unit, user, (UserState.ACTIVE, UserState.LOCKED), at)
+            if changed is not None:
+                await self.repository.end_sessions(unit, user, at, "LOCKED")
+                touched.append(_moved(changed))
+        if touched:
+            await Epoch.raise_in(unit)
+        return touched
+
+    async def unlock(self, unit: UnitOfWork, user: str, version: int) -> tuple[Touched, User]:
+        """Makes a locked user active again. Raises Invalid NOT_FOUND, CONFLICT, NOT_ALLOWED_IN_STATE."""
+        former = await self.repository.user(user, unit)
+        if former is None:
+            raise Invalid.because(Code.NOT_FOUND, "id")
+        if former["version"] != version:
+            raise Invalid.because(Code.CONFLICT, "version", current=former["version"])
+        changed = await self.repository.move_user(unit, user, (UserState.LOCKED, UserState.ACTIVE), now())
+        if changed is None:
+            raise Invalid.because(Code.NOT_ALLOWED_IN_STATE, "id", state=former["state"])
+        await Epoch.raise_in(unit)
+        return _moved(changed), user_of(changed)
+
+    async def grant_reveal(self, unit: UnitOfWork, user: str, record: str, path: str, until: datetime) -> None:
+        """Lets somebody see one field in full until then; the unit raises the epoch, or nobody would know."""
+        document = {"_id": new_id(REVEAL_PREFIX), "actor": user, "record": record, "path": path, "until": until}
+        await self.repository.insert_reveal(unit, document)
 
     async def _require_department(self, unit: UnitOfWork, department: str | None) -> None:
         if department is not None and not await self.repository.has_department(unit, department):
@@ -278,6 +314,11 @@ class Identity(Sessions):
         """Those departments that exist, by id, in one query."""
         found = await self.repository.departments(list(dict.fromkeys(ids)))
         return {document["_id"]: department_of(document) for document in found}
+
+
+def _moved(changed: dict[str, Any]) -> Touched:
+    """A user whose state was changed."""
+    return Touched(changed["_id"], changed["version"], None, collection=USERS, changed=("state",))
 
 
 def _duplicate(error: DuplicateKey) -> Exception:

@@ -62,6 +62,8 @@ class SignedIn:
     locale: str
     expires: datetime
     again: datetime | None = None
+    revealed: tuple[tuple[str, str, datetime], ...] = ()
+    """Record, path and until when."""
 
 
 class Door(Protocol):
@@ -320,7 +322,10 @@ class Sessions:
         """
         found = await self._signed_in(token, source, request_id)
         policy = await self._policies.current()
-        return Caller(found.actor, policy, request_id, source, locale or found.locale, found.expires)
+        caller = Caller(found.actor, policy, request_id, source, locale or found.locale, found.expires)
+        if found.revealed:
+            caller.revealed = _still(found.revealed, now())
+        return caller
 
     def open_door(self, door: Door) -> None:
         """Tokens of another kind are accepted too."""
@@ -356,7 +361,8 @@ class Sessions:
         user = await self.repository.signed_in(claims.session, claims.user, now())
         if user is None:
             raise NotSignedIn
-        return SignedIn(actor_of(user, claims.session), user["locale"], claims.expires)
+        revealed = tuple((one["record"], one["path"], one["until"]) for one in user["revealed"])
+        return SignedIn(actor_of(user, claims.session), user["locale"], claims.expires, revealed=revealed)
 
     async def journal_failures(self) -> int:
         """Journals failed sign-ins of minutes that are over; to be called now and then by a worker."""
@@ -393,6 +399,15 @@ def actor_of(user: dict[str, Any], session: str | None) -> Actor:
     """A stored user as rights see them."""
     roles = frozenset(Role(role) for role in user["roles"])
     return Actor(user["_id"], user["name"], roles, user["department"], session)
+
+
+def _still(revealed: tuple[tuple[str, str, datetime], ...], at: datetime) -> dict[str, dict[str, datetime]]:
+    """What is revealed at this moment: by record, path and until when."""
+    found: dict[str, dict[str, datetime]] = {}
+    for record, path, until in revealed:
+        if at < until:
+            found.setdefault(record, {})[path] = until
+    return found
 
 
 def _session_work(action: str, session: dict[str, Any]) -> Work:

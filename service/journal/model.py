@@ -20,6 +20,7 @@ from service.access.questions import Questions
 
 JOURNAL = "journal"
 UNINDEXED = "unindexed"
+READING_COUNTS = "reading_counts"
 PREFIX = "jrn"
 
 

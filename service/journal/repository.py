@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from service.clock import first_id
-from service.journal.model import JOURNAL, PREFIX, UNINDEXED
+from service.journal.model import JOURNAL, PREFIX, READING_COUNTS, UNINDEXED
 from service.storage import Database, Index, UnitOfWork
 from service.storage.paging import pages_of_each
 
@@ -31,6 +31,8 @@ INDEXES = (
         partial={"before": {"$exists": True}},
     ),
     Index(UNINDEXED, (("due", 1),), "unindexed_due"),
+    Index(READING_COUNTS, (("subject", 1), ("hour", 1)), "reading_counts_subject"),
+    Index(READING_COUNTS, (("hour", 1),), "reading_counts_expiry", expire_after_seconds=26 * 3600),
 )
 
 _BEGINNING, _END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -40,7 +42,7 @@ ID_SLACK = timedelta(minutes=1)
 
 def entries_query(
     *,
-    actor: str | None,
+    actor: str | Sequence[str] | None,
     actions: Sequence[str] | None,
     record: str | None,
     since: datetime | None,
@@ -50,7 +52,7 @@ def entries_query(
     """The filter of `entries`. Times bound the ids too, which every index ends with; `facets.at` decides."""
     where: dict[str, Any] = {}
     if actor is not None:
-        where["facets.actor"] = actor
+        where["facets.actor"] = actor if isinstance(actor, str) else {"$in": list(actor)}
     if actions is not None:
         where["facets.action"] = {"$in": list(actions)}
     if record is not None:
@@ -102,7 +104,7 @@ class JournalRepository:
     async def entries(
         self,
         *,
-        actor: str | None,
+        actor: str | Sequence[str] | None,
         actions: Sequence[str] | None,
         record: str | None,
         since: datetime | None,
@@ -197,6 +199,37 @@ class JournalRepository:
                 else:
                     named = entry.get("facets", {}).get("records", [])
                     yield [*named, *entry.get("progress", {}).get("index", [])]
+
+
+class ReadingRepository:
+    """Counts of what was shown in full: one document for each subject and hour."""
+
+    def __init__(self, database: Database) -> None:
+        self._counts = database.collection(READING_COUNTS)
+
+    async def add(self, buckets: Iterable[Mapping[str, Any]]) -> None:
+        """Adds to the counts (`subject`, `hour`, `minutes` of it, and a network's `actors`), in one round trip."""
+        await self._counts.upsert_all([_addition(bucket) for bucket in buckets])
+
+    async def since(self, subjects: Sequence[str], oldest: datetime) -> list[dict[str, Any]]:
+        """The buckets of these subjects from that hour on."""
+        return await self._counts.find({"subject": {"$in": list(subjects)}, "hour": {"$gte": oldest}})
+
+    async def forget(self, unit: UnitOfWork, subjects: Sequence[str]) -> None:
+        """Counts of these subjects begin anew."""
+        await unit.collection(READING_COUNTS).delete_many({"subject": {"$in": list(subjects)}})
+
+
+def _addition(bucket: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Filter and change of one bucket."""
+    subject, hour, minutes = bucket["subject"], bucket["hour"], bucket["minutes"]
+    change: dict[str, Any] = {
+        "$inc": {"total": sum(minutes.values()), **{f"minutes.{place}": count for place, count in minutes.items()}},
+        "$setOnInsert": {"subject": subject, "hour": hour},
+    }
+    if bucket["actors"]:
+        change["$max"] = {f"actors.{actor}": minute for actor, minute in bucket["actors"].items()}
+    return {"_id": f"{subject} {hour:%Y%m%d%H}"}, change
 
 
 def _states(entries: Sequence[Mapping[str, Any]], record: str) -> list[dict[str, Any]]:

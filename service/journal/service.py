@@ -7,9 +7,9 @@ recorded before the first byte of the answer leaves, and if that fails the reque
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import Binary
 
@@ -19,6 +19,7 @@ from service.clock import new_id, now
 from service.errors import Code, Invalid
 from service.journal.canonical import canonical
 from service.journal.model import PREFIX, QUESTIONS, AuditEntry, Repeat, Work, sealed_hash
+from service.journal.readings import Excess, Reading, Readings
 from service.journal.repository import JournalRepository
 from service.storage import Database, UnitOfWork
 from service.storage.grouping import TOGETHER_SECONDS, GroupCommit, SharedRead
@@ -29,12 +30,20 @@ _CLASSES = [sorted(name.value for name, bit in RECORDED_BITS.items() if bits & b
 _NOT_KEPT = frozenset({"blind", "unique", "_id"})
 
 
+class _Alone(NamedTuple):
+    """An entry that accompanies no change of a record, and what has to be counted before it is written."""
+
+    document: dict[str, Any] | None
+    reading: Reading | None
+
+
 class Journal:
     """See the module's docstring."""
 
     def __init__(self, database: Database) -> None:
         self.repository = JournalRepository(database)
-        self._alone: GroupCommit[dict[str, Any]] = GroupCommit(self.repository.insert_alone, spacing=TOGETHER_SECONDS)
+        self.readings = Readings(database)
+        self._alone: GroupCommit[_Alone] = GroupCommit(self._commit_alone, spacing=TOGETHER_SECONDS)
         self._pending = SharedRead(lambda: self.repository.pending_ids(PENDING_MOST))
 
     async def append(self, unit: UnitOfWork, caller: Caller, work: Work) -> str:
@@ -76,11 +85,17 @@ class Journal:
 
     async def record(self, caller: Caller, work: Work) -> None:
         """Records something that changed no record: a sensitive read, a download, a refusal."""
-        await self._alone.commit(self._document(caller, work))
+        await self._alone.commit(_Alone(self._document(caller, work), None))
+
+    async def record_shown(self, caller: Caller, work: Work | None, records: Collection[str]) -> None:
+        """Counts records that are about to be shown in full, and writes the entry about it, if it has none elsewhere.
+        Raises Refused ACCOUNT_LOCKED: they may not be shown.
+        """
+        await self._show(caller, self._document(caller, work) if work else None, records)
 
     async def record_reads(self, caller: Caller) -> None:
         """Records what the caller looked up by blind equality and what they were shown in full, as one entry each, and
-        forgets it. Nothing asked or shown, no entry.
+        forgets it. Nothing asked or shown, no entry. Raises Refused ACCOUNT_LOCKED: it may not be shown.
         """
         if caller.lookups:
             fields = sorted({field for field, _, _ in caller.lookups})
@@ -88,13 +103,40 @@ class Journal:
             levels = {name: caller.level(Sensitivity(name)).name for name in classes}
             details = {"fields": fields, "values": len(caller.lookups), "levels": levels}
             caller.lookups.clear()
-            await self._alone.commit(self._document(caller, Work("customer.lookup", details=details)))
+            await self.record(caller, Work("customer.lookup", details=details))
         if not caller.reads:
             return
         shown = {record: _CLASSES[bits] for record, bits in caller.reads.items()}
         caller.reads.clear()
-        facets = self._document(caller, Work("record.read", details={"shown": shown}), records=sorted(shown))
-        await self._alone.commit(facets)
+        entry = self._document(caller, Work("record.read", details={"shown": shown}), records=sorted(shown))
+        await self._show(caller, entry, shown)
+
+    async def _show(self, caller: Caller, document: dict[str, Any] | None, records: Collection[str]) -> None:
+        reading = self.readings.reading(caller, records)
+        if document is None and reading is None:
+            return
+        try:
+            await self._alone.commit(_Alone(document, reading))
+        except Excess as excess:
+            await self.readings.refuse(caller, excess, records)
+        if reading is not None:
+            self.readings.shown(reading)
+
+    async def _commit_alone(self, items: Sequence[_Alone]) -> Sequence[Exception | None]:
+        """Counts first; entries are written of what may be shown."""
+        failures: list[Exception | None] = [None] * len(items)
+        readings = {place: item.reading for place, item in enumerate(items) if item.reading is not None}
+        if readings:
+            for place, excess in zip(readings, await self.readings.count(list(readings.values())), strict=True):
+                failures[place] = excess
+        documents = [
+            item.document
+            for item, failure in zip(items, failures, strict=True)
+            if item.document is not None and failure is None
+        ]
+        if documents:
+            await self.repository.insert_alone(documents)
+        return failures
 
     def _document(self, caller: Caller, work: Work, records: Sequence[str] | None = None) -> dict[str, Any]:
         entry_id, at = new_id(PREFIX), now()
@@ -144,7 +186,7 @@ class Journal:
         self,
         caller: Caller,
         *,
-        actor: str | None = None,
+        actor: str | Sequence[str] | None = None,
         actions: Sequence[str] | None = None,
         record: str | None = None,
         since: datetime | None = None,

@@ -41,6 +41,9 @@ createUser            -     -       -          -     -          -       +
 updateUser            -     -       -          -     -          -       +
 disableUser           -     -       -          -     -          -       +
 publishTemplate       -     -       -          -     -          -       +
+revealField           -     -       -          -     +          +       -
+acknowledgeAlert      -     -       -          -     0          -       -
+unlockUser            -     -       -          -     +          -       -
 """
 CELLS = [
     (line.split()[0], person, cell)
@@ -73,10 +76,13 @@ def _attempt_of(row: str, company: Company, world: dict[str, Any]) -> tuple[str,
         "createUser": ("user", {"email": "nobody", "name": "某人", "roles": ["ADMIN"]}),
         "updateUser": ("user", {"id": users["agent"], **stale, "roles": ["ADMIN"]}),
         "disableUser": ("user", {"id": users["agent"], **stale}),
+        "revealField": ("revealed", {"id": customer, "field": "identityNumbers", "reason": ""}),
+        "acknowledgeAlert": ("alert", {"id": new_id("alr"), **stale, "note": "误报"}),
+        "unlockUser": ("user", {"id": users["agent"], **stale, "reason": "误报,已核实"}),
         "publishTemplate": ("template", {"of": "CASE", "key": "NOT A KEY", "label": LABEL, "fields": []}),
     }  # fmt: skip
     returned, values = inputs[row]
-    return row, f"{returned} {{ id }}", values
+    return row, f"{returned} {{ {'record' if returned == 'revealed' else 'id'} }}", values
 
 
 @pytest.mark.parametrize(("row", "person", "cell"), CELLS, ids=[f"{row}-{person}" for row, person, _ in CELLS])

@@ -56,10 +56,13 @@ ROOTS = {
     "serviceAccounts": "serviceAccounts(first: 5)",
     "auditEntries": "auditEntries(first: 5)",
     "policy": "policy",
+    "alerts": "alerts(first: 5)",
+    "notices": "notices(first: 5)",
 }
 REFUSED = {("auditEntries", person) for person in ROLES if person not in ("compliance", "auditor")}
 REFUSED |= {("policy", person) for person in ROLES if person not in ("admin", "compliance", "auditor")}
 REFUSED |= {("serviceAccounts", person) for person in ROLES if person != "admin"}
+REFUSED |= {("alerts", person) for person in ROLES if person != "compliance"}
 REFUSED |= {("users", "auditor"), ("searchCases", "admin")}
 
 

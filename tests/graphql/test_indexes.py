@@ -61,6 +61,9 @@ def _ask_everything(company: Company, person: str, world: dict[str, Any]) -> Non
     company.ask(
         person, "{ users(first: 5) { nodes { id } } departments { id } customerTemplates { id } viewer { id } }"
     )
+    for alerts in ("", ", filter: {states: [OPEN]}", f', filter: {{actor: "{company.users["agent"]}"}}'):
+        company.ask(person, f"{{ alerts(first: 3{alerts}) {{ nodes {{ id }} }} }}")
+    company.ask(person, "{ notices(first: 3) { nodes { id } } }")
     entries = (f'record: "{world["case"]["id"]}"', f'actor: "{company.users["agent"]}"', 'actions: ["case.raise"]')
     for filter in entries:
         company.ask(person, f"{{ auditEntries(first: 3, filter: {{{filter}}}) {{ nodes {{ id }} }} }}")
@@ -95,6 +98,10 @@ def _do_everything(company: Company, world: dict[str, Any]) -> None:
     company.change(
         "manager", "updateCustomer", "customer { id }", id=customer["id"], version=1, name="改名水务有限公司"
     )
+    for reason in ("核对号码,工单核查", None):
+        company.change(
+            "compliance", "revealField", "revealed { until }", id=customer["id"], field="channels", reason=reason
+        )
     case = company.new_case(customer["id"])
     for person, mutation, values in (
         ("supervisor", "assignCase", {"assignee": company.users["agent"]}),
@@ -136,6 +143,8 @@ def test_no_query_sorts_in_memory(profiled: list[dict[str, Any]]) -> None:
     sorted_there = {
         _told(entry)
         for entry in profiled
-        if entry.get("hasSortStage") and not re.search(r"\{ (number|blind\.\w+): 1 \}", entry["planSummary"])
+        if entry.get("hasSortStage")
+        and entry["ns"].partition(".")[2] not in SMALL
+        and not re.search(r"\{ (number|blind\.\w+): 1 \}", entry["planSummary"])
     }
     assert not sorted_there, "\n".join(sorted(sorted_there))

@@ -357,6 +357,6 @@ async def test_if_the_download_cannot_be_recorded_no_byte_leaves(world: World, m
     async def broken(*_: Any) -> None:
         raise RuntimeError("the journal can't be written")
 
-    monkeypatch.setattr(world.room.shelf.journal, "record", broken)
+    monkeypatch.setattr(world.room.shelf.journal.repository, "insert_alone", broken)
     with pytest.raises(RuntimeError):
         await world.got(view.id)
