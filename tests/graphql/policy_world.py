@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -33,8 +33,9 @@ def company(policy_company: Company) -> Company:
 
 
 @pytest.fixture(autouse=True)
-def seeded(stores: Stores) -> None:
-    """Every test begins with what the seed says, as a version that nobody proposed."""
+def seeded(stores: Stores) -> Iterator[None]:
+    """After every test what the seed says is in force again, as a version that nobody proposed."""
+    yield
     current = stores.runner.run(stores.system.policies.table())
     assert current is not None
     if {name: current[name] for name in ("grants", "deny", "steps")} != _content():

@@ -158,7 +158,7 @@ def test_a_search_that_goes_on_shows_only_what_the_new_row_does(
 
 
 def test_blind_questions_follow_the_new_row(processes: tuple[Company, Company], world: dict[str, Any]) -> None:
-    document = "query($p: String) { customers(filter: {phone: $p}) { nodes { id } } }"
+    document = "query($p: String!) { customers(filter: {phone: {eq: $p}}) { nodes { id } } }"
     for one in processes:
         assert one.data("clerk", document, p=world["phone"])["customers"]["nodes"]
     enact(processes[0], grants=[row("CLERK", "DEPARTMENT", CONTACT="HIDDEN")])
