@@ -29,6 +29,9 @@ WRONG = [
     ("TIME_ZONE", "../etc/passwd", "Asia/Shanghai"),
     ("LOG_LEVEL", "LOUD", "DEBUG or INFO"),
     ("TLS_CERT", "/nowhere.pem", "PEM"),
+    ("OIDC_ISSUER", "http://login.s3cret.example", "https://host/path"),
+    ("OIDC_RETURN_URL", "https://console.example/#s3cret", "without query and fragment"),
+    ("OIDC_ALGORITHM", "HS256", "'RS256', 'ES256' or 'EdDSA'"),
     ("RETENTION_YEARS", "three", "a valid integer"),
 ]
 
@@ -51,6 +54,17 @@ def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("ANJUAN_TIME_ZONE", "Nope")
     with pytest.raises(BadSettings, match=r"ANJUAN_PORT .*ANJUAN_TIME_ZONE "):
         Settings.read(_env_file=None)
+
+
+@pytest.mark.parametrize(("name", "other"), [("OIDC_AUDIENCE", "OIDC_CLIENT_ID"), ("OIDC_ISSUER", "TOKEN_ISSUER")])
+def test_tokens_of_different_kinds_are_kept_apart(name: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for one in (name, other):
+        monkeypatch.setenv(f"ANJUAN_{one}", "https://s3cret.example")
+    with pytest.raises(BadSettings) as caught:
+        Settings.read(_env_file=None)
+    told = str(caught.value)
+    assert told.startswith(f"ANJUAN_{name} must differ from ANJUAN_{other}. ")
+    assert "s3cret" not in told + repr(caught.value.__context__)
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
