@@ -26,11 +26,11 @@ from graphql import (
     is_required_input_field,
 )
 
-from service.access.declared import Kind, Level, Sensitivity
+from service.access.declared import Kind, Level, Sensitivity, camel
 from service.access.identifiers import find
 from service.access.masks import MASKS
-from service.customers.records import BLIND_FIELDS
-from service.customers.rules import camel, normal_lookup
+from service.customers.model import QUESTIONS
+from service.customers.rules import normal_lookup
 from tests.proof.story import CATEGORIES, Hidden
 from tests.proof.values import EQUAL_KINDS, NoBuilder
 from tests.proof.viewers import Person
@@ -42,7 +42,7 @@ IDS_BY_NAME = {
     "customer": "cus", "case": "cas", "owner": "usr", "assignee": "usr", "actor": "usr", "department": "dep", "user": "usr",
 }  # fmt: skip
 """What an ID of this name (or its plural) is the id of; of another name, one of each type is tried."""
-_BLIND = {camel(name): name for name in BLIND_FIELDS}
+_BLIND = {camel(name): name for name in QUESTIONS.blind}
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Inputs:
             if one.kind in EQUAL_KINDS and teller.reaches(one.record)
             for value in (one.first, one.second)
         }
-        return {name: {normal_lookup(name, value) or "" for value in values} for name in BLIND_FIELDS}
+        return {name: {normal_lookup(name, value) or "" for value in values} for name in QUESTIONS.blind}
 
     def is_equality(self, places: tuple[str, ...], probe: Probe) -> bool:
         """Whether design allows the answer to tell: the whole value, asked for by equality, by somebody who may.
@@ -149,7 +149,7 @@ class Inputs:
         inputs = [place.partition(".")[2] for place in places if "(" not in place]
         for name in inputs:
             if name in _BLIND:
-                may = self._levels[BLIND_FIELDS[_BLIND[name]]] >= Level.BLIND
+                may = all(self._levels[one] >= Level.BLIND for one in QUESTIONS.classes(_BLIND[name]))
                 return may and normal_lookup(_BLIND[name], probe.text) in self._known[_BLIND[name]]
         in_search = any(place.endswith("(query)") for place in places)
         if not probe.whole and not (in_search and any(find(probe.text))):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -83,6 +84,10 @@ AnyQuestion = Question | FileQuestion | SubscriptionQuestion
 FILE_ROUTES = frozenset({("GET", "/files/{id}"), ("HEAD", "/files/{id}"), ("PUT", "/files/{id}")})
 
 
+TOGETHER_MOST = 60
+"""Combinations of the arguments that a root field can't do without."""
+
+
 class Asked(Inputs):
     """Everything that one viewer asks of a pair of worlds."""
 
@@ -139,9 +144,15 @@ class Asked(Inputs):
         )
 
     def lists(self) -> Iterator[Question]:
-        """Root fields with arguments that may be left out: each value of each, pairs of them, and every page."""
+        """Root fields with arguments (but those by id alone): each value of each, some together, and every page."""
         for name, definition in self.walk.query.fields.items():
-            if not definition.args or any(is_required_argument(argument) for argument in definition.args.values()):
+            needed = [key for key, argument in definition.args.items() if is_required_argument(argument)]
+            if needed == ["id"]:
+                continue
+            if not definition.args:
+                found = self.walk.field(self.walk.query, name, definition)
+                assert found is not None
+                yield Question("list", f"{{ {found[0]} }}", {}, frozenset(found[1]), root=name)
                 continue
             yield from self._list("Query", name, definition, lambda inner: f"{{ {inner} }}", {})
 
@@ -186,20 +197,28 @@ class Asked(Inputs):
         for argument, given in definition.args.items():
             place = (f"{owner}.{name}({argument})",)
             values[argument] = list(self.values(given.type, place, 40))
-            for value, names in values[argument]:
-                yield asked({argument: value}, names)
+        needed = [key for key, argument in definition.args.items() if is_required_argument(argument)]
+        together = list(product(*(values[key] for key in needed)))
+        for chosen in self._dice(owner, name, "needed").sample(together, min(TOGETHER_MOST, len(together))):
+            given = {key: value for key, (value, _) in zip(needed, chosen, strict=True)}
+            names = frozenset().union(*(more for _, more in chosen))
+            yield asked(given, names)
+        base = {key: values[key][0][0] for key in needed}
+        for argument in values:
+            for value, names in values[argument] if argument not in needed else ():
+                yield asked({**base, argument: value}, names)
         paged = "after" in definition.args and "first" in definition.args
         others = [argument for argument in values if argument not in ("first", "after")]
         dice = self._dice(owner, name)
         for _ in range(12 if others else 0):
             chosen = {argument: dice.choice(values[argument]) for argument in others if dice.random() < 0.7}
-            given = {argument: value for argument, (value, _) in chosen.items()}
+            given = base | {argument: value for argument, (value, _) in chosen.items()}
             names = frozenset().union(*(names for _, names in chosen.values()))
             yield asked(given, names)
             if paged:
                 yield asked({**given, "first": 2, "after": None}, names, paged=True)
         if paged:
-            yield asked({"first": 1, "after": None}, (), paged=True)
+            yield asked({**base, "first": 1, "after": None}, (), paged=True)
 
     # Changes
 

@@ -134,7 +134,7 @@ class Walk:
         for name, definition in self.query.fields.items():
             required = [key for key, argument in definition.args.items() if is_required_argument(argument)]
             if required and required != ["id"]:
-                raise NoBuilder(f"a query of {name}, which needs {', '.join(required)}")
+                continue  # asked as a list is, by the values of its arguments
             given = "(id: $id)" if required else ""
             for text, target, names in self._through(self.query, name, definition, frozenset(), given):
                 yield name, text, target, names, target if required else None
