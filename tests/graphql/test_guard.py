@@ -101,7 +101,7 @@ def test_the_walk_finds_every_list_that_can_be_asked() -> None:
     lists = {name.partition("(")[0] for name in QUESTIONS}
     assert lists == {
         "Query.customers", "Query.cases", "Query.searchCases", "Query.users", "Query.auditEntries", "Query.sessions",
-        "Case.events",
+        "Query.alerts", "Case.events",
     }  # fmt: skip
     assert len(QUESTIONS) > 45
 
