@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from infra import doctor
 from infra.running import RUNNING
-from service.app import load_keyring
 from service.config import Settings
 from service.crypto import KeyringError
+from service.system import load_keyring
 
 
 def examine(settings: Settings) -> list[doctor.Finding]:

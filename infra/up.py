@@ -22,12 +22,12 @@ from infra.accounts import ACCOUNTS, renew_address
 from infra.local import PROGRAMS, Endpoints, LocalServers, LocalServersError, Ports, ServerFailed
 from infra.local.process import ServerProcess
 from infra.running import RUNNING, write_running
-from service.app import System, make_keyring, open_system
 from service.config import Settings
 from service.crypto import KeyringError
 from service.errors import DomainError
 from service.evidence.model import READ
 from service.storage import ObjectTrouble, StoreUnreachable
+from service.system import System, make_keyring, open_system
 
 READY_SECONDS = 60.0
 PATIENCE_SECONDS = 20.0

@@ -29,7 +29,7 @@ from service.templates.service import Templates
 
 
 class Parts(Protocol):
-    """The system as resolvers use it; `service.app` builds it."""
+    """The system as resolvers use it; `service.system` builds it."""
 
     identity: Identity
     policies: Policies

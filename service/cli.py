@@ -6,20 +6,19 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import structlog
 import typer
 import uvicorn
 
 from service.access.policy import Role
+from service.commands import log_as_json, set_log_level, settings_of_running, with_system
 from service.config import BadSettings, Settings
-from service.crypto import Keyring, KeyringError
+from service.crypto import KeyringError
 from service.errors import DomainError, Invalid
+from service.key_commands import rotate_keys, rotate_signing_key
 from service.storage import ObjectTrouble, StoreUnreachable
 
 cli = typer.Typer(
@@ -37,37 +36,18 @@ cli.add_typer(policies, name="policy")
 T = TypeVar("T")
 # Of `anjuan up` alone: the command line of what it starts names the data directory, so that leftovers are known.
 DataDir = Annotated[Path | None, typer.Option("--data-dir", hidden=True)]
-NEW_KEY_IN_ENVIRONMENT = """\
-No key was made: the keyring comes from ANJUAN_KEYRING_JSON, which this program can't change. For a new key:
-1. Add an entry {"id", "key": base64 of 32 random bytes, "created"} to encryption_keys; start every process with that.
-2. Set "current" to its id; start every process with that.
-3. Run `anjuan rotate-keys --rewrap`."""
-NEW_KEY_IN_VAULT = """\
-Vault makes new keys: `vault write -f transit/keys/NAME/rotate`, and then this again, wraps everything by a new one."""
-FORMER_KEYS_IN_ENVIRONMENT = """\
-Stored keys by the key that they need: {needed}. Take keys that are not among them out of ANJUAN_KEYRING_JSON only with
-their documents `keyring/encryption/ID` in the collection `meta`: a recorded key that is missing stops every start."""
 SDL_FILE = Path(__file__).parent.parent / "schema" / "schema.graphql"
 
 
 def main() -> None:
     """Entry point: expected trouble is a sentence, not a trace."""
-    _log_as_json()
+    log_as_json()
     try:
         cli()
     except (BadSettings, KeyringError, LookupError, DomainError, ObjectTrouble, StoreUnreachable) as error:
         text = "; ".join(p.message("en") for p in error.problems) if isinstance(error, Invalid) else str(error)
         typer.echo(f"anjuan: {text}", err=True)
         raise SystemExit(1) from None
-
-
-def settings_of_running(data_dir: Path | None = None) -> Settings:
-    """Settings, completed by what a running `anjuan up` of this data directory wrote down for its own commands."""
-    from infra.running import running_environment  # noqa: PLC0415 - only the command line knows infra
-
-    settings = Settings.read() if data_dir is None else Settings.read(data_dir=data_dir)
-    found = running_environment(settings.data_dir)
-    return settings.model_copy(update={k: v for k, v in found.items() if k not in settings.model_fields_set})
 
 
 @cli.command()
@@ -85,9 +65,9 @@ def application() -> object:
     """One process of `serve`: the ASGI application, from the environment."""
     from service.app import create_app  # noqa: PLC0415 - other commands need not load it
 
-    _log_as_json()
+    log_as_json()
     settings = settings_of_running()
-    _log_level(settings)
+    set_log_level(settings)
     return create_app(settings)
 
 
@@ -101,8 +81,8 @@ def serve(
     from service.sockets import BoundedWebSocket  # noqa: PLC0415
 
     settings = settings_of_running(data_dir)
-    _log_level(settings)
-    _with_system(settings, lambda system: system.begin(), verified=False)
+    set_log_level(settings)
+    with_system(settings, lambda system: system.begin(), verified=False)
     os.environ["ANJUAN_DATA_DIR"] = str(settings.data_dir)  # each process reads its settings anew
     uvicorn.run(
         "service.cli:application",
@@ -128,11 +108,11 @@ def serve(
 @cli.command()
 def worker(data_dir: DataDir = None) -> None:
     """Runs the worker: jobs, the indexer, the reading of scans."""
-    from service.app import open_system  # noqa: PLC0415
+    from service.system import open_system  # noqa: PLC0415
     from service.worker import run_worker  # noqa: PLC0415
 
     settings = settings_of_running(data_dir)
-    _log_level(settings)
+    set_log_level(settings)
 
     async def work() -> None:
         system = open_system(settings, writes_index=True)
@@ -152,7 +132,7 @@ def worker(data_dir: DataDir = None) -> None:
 @cli.command()
 def init() -> None:
     """Makes what is missing: keyring, indexes, bucket, policy, standard templates. May be repeated."""
-    from service.app import System, make_keyring  # noqa: PLC0415
+    from service.system import System, make_keyring  # noqa: PLC0415
 
     async def prepare(system: System) -> None:
         await system.prepare()
@@ -161,7 +141,7 @@ def init() -> None:
     settings = settings_of_running()
     if asyncio.run(make_keyring(settings)):
         typer.echo(f"Made a keyring at {settings.keyring_path}. Keep a copy in a safe place.")
-    _with_system(settings, prepare, verified=False)
+    with_system(settings, prepare, verified=False)
     typer.echo("Ready.")
 
 
@@ -175,14 +155,14 @@ def seed(
 
     settings = settings_of_running()
     accounts = settings.data_dir / ACCOUNTS
-    _with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo, accounts_file=accounts))
+    with_system(settings, lambda system: seed_demo(system, scale=scale, report=typer.echo, accounts_file=accounts))
 
 
 @cli.command()
 def reindex() -> None:
     """Builds the index anew beside the one that answers, then swaps."""
     from search.port import WriterTaken  # noqa: PLC0415
-    from service.app import open_system  # noqa: PLC0415
+    from service.system import open_system  # noqa: PLC0415
 
     settings = settings_of_running()
 
@@ -198,104 +178,12 @@ def reindex() -> None:
     try:
         typer.echo(f"\nGeneration {asyncio.run(here())} answers now.")
     except WriterTaken:
-        _with_system(settings, _ask_worker_to_rebuild)
+        with_system(settings, _ask_worker_to_rebuild)
         typer.echo("The running worker builds the index anew; searches go on meanwhile.")
 
 
-@cli.command()
-def rotate_keys(
-    owner: Annotated[str | None, typer.Option(metavar="ID", help="A customer's own data key instead.")] = None,
-    rewrap: Annotated[bool, typer.Option(help="Make no new key; wrap everything by the current one.")] = False,
-    retire: Annotated[
-        bool, typer.Option(help="Take former keys, once nothing needs them, out of the keyring.")
-    ] = False,
-) -> None:
-    """Makes a new key-encryption key and wraps all data keys by it. What was cut off is finished by a repeat.
-
-    Everything stays readable meanwhile, and the API may run. Keep a copy of the keyring before and afterwards.
-    """
-    from service.access.actor import SYSTEM, Caller  # noqa: PLC0415
-    from service.app import System  # noqa: PLC0415
-
-    settings = settings_of_running()
-    _log_level(settings)
-    makes_key = not (settings.keyring_json or settings.vault_url or rewrap)
-
-    async def work(system: System) -> int:
-        await system.epoch.refresh()
-        caller = Caller(SYSTEM, await system.policies.current())
-        if owner:
-            version = await system.keys.rotate(caller, owner)
-            typer.echo(f"{owner}: version {version} of its data key seals what is written from now on.")
-            return 0
-        if retire:
-            if settings.keyring_json:
-                typer.echo(FORMER_KEYS_IN_ENVIRONMENT.format(needed=dict(await system.rotation.needed())))
-                return 0
-            retired = await system.rotation.retire(caller, settings.keyring_path)
-            typer.echo(f"Retired: {', '.join(sorted(retired)) or 'none; there was no former key'}.")
-            return 0
-        await system.encryption.require_usable()
-        keyring = system.keyring
-        if makes_key and await system.rotation.is_finished():
-            keyring = Keyring.rotate(settings.keyring_path)
-            typer.echo(f"{keyring.current_id} is the current key, in {settings.keyring_path}. Keep a copy of it.")
-        elif makes_key:
-            typer.echo("A rotation was cut off; it is finished first. For another new key, run this again.")
-        await system.rotation.announce(caller, keyring)
-        await system.epoch.refresh()
-        outcome = await system.rotation.rewrap(caller, _progress)
-        for what, count in outcome.done.items():
-            typer.echo(f"{what}: {count} wrapped by {outcome.current}, {outcome.already[what]} were already.")
-        if outcome.unopened:
-            typer.echo(f"No key opens those of {', '.join(sorted(outcome.unopened))}; they stay as they are.", err=True)
-        if not makes_key and not rewrap:
-            typer.echo(NEW_KEY_IN_VAULT if settings.vault_url else NEW_KEY_IN_ENVIRONMENT)
-        return 1 if outcome.unopened else 0
-
-    raise typer.Exit(_with_system(settings, work))
-
-
-@cli.command()
-def rotate_signing_key(
-    announce: Annotated[
-        bool, typer.Option("--announce", help="Add a key that only verifies; put it in force by the next call.")
-    ] = False,
-    retire_old: Annotated[
-        bool, typer.Option("--retire-old", help="Remove the former keys, once no token of theirs can live.")
-    ] = False,
-    at_once: Annotated[
-        bool, typer.Option("--at-once", help="With --retire-old: now; whatever they signed is refused.")
-    ] = False,
-) -> None:
-    """Signs access tokens with a new key from now on; running processes take it up by themselves, and former keys go
-    on verifying until they are retired.
-    """
-    from service.app import System  # noqa: PLC0415
-    from service.crypto import signing  # noqa: PLC0415
-
-    settings = settings_of_running()
-    if settings.keyring_json is not None:
-        raise LookupError("the keyring is in ANJUAN_KEYRING_JSON; change it there, and restart")
-    if announce and retire_old:
-        raise LookupError("announce a key or retire the former ones, one after the other")
-    path, lived = settings.keyring_path, None if at_once else timedelta(seconds=settings.access_token_seconds + 60)
-
-    async def change(system: System) -> None:
-        if announce:
-            kid = signing.announce_signing_key(path)
-            await system.identity.keys_changed("signing_key.announce", key=kid)
-            typer.echo(f"{kid} verifies. Bring the keyring to every machine, then: anjuan rotate-signing-key")
-        elif retire_old:
-            gone = signing.retire_signing_keys(path, lived)
-            await system.identity.keys_changed("signing_key.retire", keys=gone)
-            typer.echo(f"Retired: {', '.join(gone) or 'none'}.")
-        else:
-            former, kid = signing.rotate_signing_key(path)
-            await system.identity.keys_changed("signing_key.rotate", former=former, key=kid)
-            typer.echo(f"{kid} signs; {former} goes on verifying. Keep a copy of the keyring.")
-
-    _with_system(settings, change)
+cli.command()(rotate_keys)
+cli.command()(rotate_signing_key)
 
 
 @cli.command()
@@ -336,14 +224,14 @@ def create_department(
     en: Annotated[str, typer.Option("--en", metavar="NAME", help="Its name in English.")],
 ) -> None:
     """Makes a department and tells its id and key. The key (a-z, 0-9, -) is what `user create` names it by."""
-    from service.app import System  # noqa: PLC0415
+    from service.system import System  # noqa: PLC0415
 
     async def make(system: System) -> None:
         await system.epoch.refresh()
         made = await system.identity.seed_department({"key": key, "name": {"zh-CN": zh, "en": en}})
         typer.echo(f"{made.id} {made.key}")
 
-    _with_system(settings_of_running(), make)
+    with_system(settings_of_running(), make)
 
 
 @users.command("create")
@@ -354,7 +242,7 @@ def create_user(
     department: Annotated[str | None, typer.Option(help="Key of the department.")] = None,
 ) -> None:
     """Makes an account and tells its first password once."""
-    from service.app import System  # noqa: PLC0415
+    from service.system import System  # noqa: PLC0415
 
     async def make(system: System) -> None:
         await system.epoch.refresh()
@@ -365,7 +253,7 @@ def create_user(
         made = await system.identity.seed_user({**values, "department": found[0].id if found else None})
         typer.echo(f"{made.user.id} {made.user.email} {made.initial_password}")
 
-    _with_system(settings_of_running(), make)
+    with_system(settings_of_running(), make)
 
 
 @policies.command("show")
@@ -376,9 +264,9 @@ def show_policy(
     into: Annotated[Path | None, typer.Option(help="Put the seed's tables between this document's marks.")] = None,
 ) -> None:
     """Prints the policy in force; the one that a new system begins with where no database is configured."""
-    from service.app import System  # noqa: PLC0415
     from service.policies.service import seed_data  # noqa: PLC0415
     from service.policies.shown import markdown, placed, tables  # noqa: PLC0415
+    from service.system import System  # noqa: PLC0415
 
     async def stored(system: System) -> dict[str, Any]:
         return await system.policies.table() or seed_data()
@@ -387,7 +275,7 @@ def show_policy(
         into.write_text(placed(into.read_text("utf-8"), seed_data()), "utf-8")
         return
     settings = settings_of_running()
-    content = seed_data() if of_seed or settings.mongo_url is None else _with_system(settings, stored)
+    content = seed_data() if of_seed or settings.mongo_url is None else with_system(settings, stored)
     if as_json:
         typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
     elif as_markdown:
@@ -411,49 +299,12 @@ def _print_tables(title: str, found: Sequence[tuple[str, tuple[Sequence[str], Se
         console.print(table)
 
 
-def _with_system(settings: Settings, use: Callable[..., Awaitable[T]], *, verified: bool = True) -> T:
-    """`verified`: only on a database of this program's format, with its keyring; `use` asks for itself otherwise."""
-    from service.app import open_system  # noqa: PLC0415
-
-    async def run() -> T:
-        system = open_system(settings)
-        try:
-            if verified:
-                await system.installation.verify(system.keyring)
-            return await use(system)
-        finally:
-            await system.close()
-
-    return asyncio.run(run())
-
-
-def _progress(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        typer.echo(f"\r{what}: {done} of {total}" + ("\n" if done >= total else ""), nl=False, err=True)
-
-
 async def _ask_worker_to_rebuild(system: object) -> None:
     from search.indexer import REBUILD  # noqa: PLC0415
-    from service.app import System  # noqa: PLC0415
+    from service.system import System  # noqa: PLC0415
 
     assert isinstance(system, System)  # noqa: S101 - for the type checker
     await system.database.transact(lambda unit: system.jobs.enqueue(unit, REBUILD, {}))
-
-
-def _log_as_json() -> None:
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def _log_level(settings: Settings) -> None:
-    level = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}.get(settings.log_level.upper(), 20)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
 
 
 if __name__ == "__main__":

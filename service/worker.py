@@ -10,7 +10,6 @@ import structlog
 
 from search.indexer import REBUILD
 from search.port import WriterTaken
-from service.app import System
 from service.archive.model import SEAL
 from service.cases.naming import CaseNaming
 from service.customers.service import RENAMED
@@ -18,6 +17,7 @@ from service.evidence.model import READ
 from service.evidence.reading import Reader
 from service.evidence.texts import EvidenceTexts
 from service.jobs.model import Job
+from service.system import System
 
 HOUSEKEEPING_SECONDS = 60.0
 RETRY_SECONDS = 1.0

@@ -39,11 +39,11 @@ from infra.demo.unfinished import MARKER, MARKERS
 from service.access.actor import SYSTEM, Actor, Caller
 from service.access.policy import Policy, Role
 from service.access.view import View
-from service.app import System
 from service.cases.model import Direction, EventKind
 from service.clock import SetClock, clock_set, new_id
 from service.identity.model import USERS, Department
 from service.storage import DuplicateKey
+from service.system import System
 
 CUSTOMERS_AT_ONCE = 8
 """Whose cases are told at the same time; one customer's are told one after another, so no two steps collide."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from service.app import System
 from service.storage import ObjectTrouble, StoredObject
+from service.system import System
 
 MARKERS, MARKER = "meta", "demo"
 

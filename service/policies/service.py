@@ -219,7 +219,7 @@ class Policies:
         """Raises Invalid VALIDATION. An account that is disabled at the same moment raises the epoch as a confirmation
         does, so one of the two is tried again after the other and counts correctly.
         """
-        assert self._people is not None  # noqa: S101 - wired by `service.app`
+        assert self._people is not None  # noqa: S101 - wired by `service.system`
         problems = Problems()
         check_lockout(content, await self._people.staff(unit), problems)
         problems.raise_if_any()

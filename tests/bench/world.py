@@ -26,9 +26,9 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 
 from infra.local import LocalServers, Ports
-from service.app import open_system
 from service.config import Settings
 from service.crypto import Keyring
+from service.system import open_system
 from service.templates.model import TemplateOf
 from tests.bench import workloads
 from tests.bench.sealing import File, Sealer

@@ -17,7 +17,7 @@ from bson import json_util
 from stdnum.cn import ric
 
 from infra.demo import make_content
-from service.app import System
+from service.system import System
 from tests.fixtures.company import PASSWORD, PEOPLE, Company
 
 # Written by signing in, by reading, and by the worker: not what a request of a person changes.

@@ -25,7 +25,7 @@ from schema.root import core
 from service.access.actor import Actor, Caller
 from service.access.declared import RECORDED_BITS, Sensitivity
 from service.access.policy import Policy, Role
-from service.app import System
+from service.system import System
 from tests.fixtures.company import PEOPLE, Company
 from tests.fixtures.operations import MISSING, Habits, draw
 from tests.fixtures.paths import by_core as answered_by_core

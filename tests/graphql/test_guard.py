@@ -28,8 +28,8 @@ from schema.root import core
 from service.access import questions
 from service.access.actor import Actor, Caller
 from service.access.policy import Role
-from service.app import System
 from service.errors import Refused
+from service.system import System
 from tests.fixtures.company import Company
 from tests.fixtures.paths import operations_of, read
 

@@ -18,8 +18,8 @@ from schema.errors import presented, record_refusals
 from schema.root import core
 from service.access.actor import Actor, Caller
 from service.access.policy import Role
-from service.app import System, open_system
 from service.clock import clock_set, new_id, now
+from service.system import System, open_system
 from tests.fixtures.company import Company, dumped
 from tests.fixtures.paths import operations_of, read
 from tests.graphql.conftest import new_id_card, new_phone

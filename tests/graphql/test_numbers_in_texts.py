@@ -19,7 +19,7 @@ from search.document import FORM, TEXTS
 from search.engines.elastic import ElasticIndex
 from search.engines.embedded import EmbeddedIndex
 from search.indexer import form_of
-from service.app import System, open_system
+from service.system import System, open_system
 from tests.fixtures.company import Company, dumped
 from tests.graphql.conftest import Stores, as_seen, assigned, new_phone
 from tests.unit.evidence.documents import text_pdf

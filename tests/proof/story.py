@@ -20,12 +20,12 @@ from infra.demo.templates import choices
 from service.access.actor import Actor, Caller
 from service.access.declared import Kind, Level, Sensitivity, shape_of
 from service.access.policy import Policy
-from service.app import System
 from service.cases.model import CaseState, Direction, EventKind
 from service.clock import SetClock
 from service.customers.model import Customer, IdentityKind
 from service.evidence.model import READ
 from service.evidence.texts import EvidenceTexts
+from service.system import System
 from service.templates.model import FieldType, TemplateField
 from tests.proof.values import NoBuilder, Told, one_of, registration_number, told
 from tests.proof.viewers import CASES, CUSTOMERS, CasePlan, Person, Standing

@@ -13,13 +13,14 @@ from starlette.routing import WebSocketRoute
 from schema.root import SDL
 from service.access.actor import Caller
 from service.access.declared import Kind, RecordShape, Sensitivity, shape_of
-from service.app import System, create_app
+from service.app import create_app
 from service.cases.model import CASE_SHAPE, EVENT_SHAPE
 from service.cases.records import relations as case_relations
 from service.customers.model import SHAPE as CUSTOMER_SHAPE
 from service.customers.records import relations as customer_relations
 from service.evidence.model import EVIDENCE, PAGE_SHAPE, PAGES
 from service.evidence.model import SHAPE as EVIDENCE_SHAPE
+from service.system import System
 from tests.proof.proving import Bench
 from tests.proof.questions import FILE_ROUTES, AnyQuestion, Asked
 from tests.proof.values import NoBuilder

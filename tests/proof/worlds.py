@@ -31,7 +31,7 @@ import schema.cursors
 from schema.http.conversation import MESSAGE_MOST
 from service.access.actor import Actor, Caller
 from service.access.policy import Policy, Role
-from service.app import INDEXES, System, create_app, open_system
+from service.app import create_app
 from service.clock import SetClock, clock_set
 from service.config import Settings
 from service.crypto import Keyring
@@ -40,6 +40,7 @@ from service.evidence.texts import EvidenceTexts
 from service.journal.model import JOURNAL, sealed_hash
 from service.sockets import BoundedWebSocket
 from service.storage.epoch import EPOCHS
+from service.system import INDEXES, System, open_system
 from tests.fixtures.engines import free_port
 from tests.proof.story import Made, Story, Teller, templates
 from tests.proof.viewers import NORTH, SOUTH, Person, people_of

@@ -31,12 +31,12 @@ from search.document import TEXTS
 from search.port import KEYWORD_FIELDS, LIST_FIELDS, Question
 from search.query import LONGEST_QUERY, parse
 from service.access.declared import SEALED_CLASSES, Kind, RecordShape, Sensitivity
-from service.app import INDEXES
 from service.cases.model import CASE_FORM, EVENT_FORM
 from service.customers.model import FORM as CUSTOMER_FORM
 from service.evidence.model import FORM as EVIDENCE_FORM
 from service.evidence.model import PAGE_FORM
 from service.keys.service import SealedRecord
+from service.system import INDEXES
 from tests.fixtures.company import Company, running_company, settings_on
 from tests.scenarios.canaries import Planted, files_below, pdf_with, sightings
 

@@ -27,12 +27,12 @@ from infra.demo.drawing import DrawingFailed, Drawn, drawing
 from infra.demo.seeding import MARKER, MARKERS, SeedReport, seed_demo
 from infra.local import Endpoints
 from service.access.policy import Role
-from service.app import System, open_system
 from service.cases.model import CaseState
 from service.config import Settings
 from service.crypto import Keyring
 from service.errors import Invalid
 from service.evidence.model import READ
+from service.system import System, open_system
 
 SCALE = 0.03
 pytestmark = pytest.mark.asyncio(loop_scope="module")
