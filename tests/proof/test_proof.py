@@ -5,7 +5,6 @@ whole by `make prove`.
 from __future__ import annotations
 
 import os
-import time
 from random import Random
 
 import pytest
@@ -16,8 +15,8 @@ from tests.proof.leaks import LEAKS, Leak
 from tests.proof.proving import Bench
 from tests.proof.viewers import people_of
 
-SEED = int(os.environ.get("ANJUAN_PROOF_SEED") or time.strftime("%j"))
-"""Another sample each day; a failure names it, and the variable brings it back."""
+SEED = int(os.environ.get("ANJUAN_PROOF_SEED", "329"))
+"""The same sample each time, so that a change alone can fail it; the variable draws another."""
 ALWAYS = ("auditor", "clerk")
 """Who sees most behind masks."""
 OTHERS = sorted(people_of(Policy.read(seed_data())).keys() - set(ALWAYS))
