@@ -201,6 +201,10 @@ class JournalRepository:
                     yield [*named, *entry.get("progress", {}).get("index", [])]
 
 
+HOURS_MOST = 26
+"""Buckets of one subject that may reach into a day's window: 25, and one for clocks that differ."""
+
+
 class ReadingRepository:
     """Counts of what was shown in full: one document for each subject and hour."""
 
@@ -213,7 +217,8 @@ class ReadingRepository:
 
     async def since(self, subjects: Sequence[str], oldest: datetime) -> list[dict[str, Any]]:
         """The buckets of these subjects from that hour on."""
-        return await self._counts.find({"subject": {"$in": list(subjects)}, "hour": {"$gte": oldest}})
+        where = {"subject": {"$in": list(subjects)}, "hour": {"$gte": oldest}}
+        return await self._counts.find(where, limit=len(subjects) * HOURS_MOST)  # bounded, so without a cursor
 
     async def forget(self, unit: UnitOfWork, subjects: Sequence[str]) -> None:
         """Counts of these subjects begin anew."""
