@@ -32,7 +32,10 @@ LATEST = Path(__file__).with_name("scale.json")
 SIZES = (10_000, 100_000, 1_000_000)
 NUMBERED = 360_000
 AT_ONCE = 1_000
-SAMPLE = 20_000
+SAMPLE = 10_000
+"""How many customers are asked for, one at a time: as many at each size, so that sizes differ in nothing else."""
+SETTLING = 15.0
+"""Seconds after a filling: what was written goes to the disk, and is no part of what is measured."""
 
 
 def fill(url: str, database: str, keyring: str, file: File, start: int, count: int) -> list[str]:
@@ -82,6 +85,13 @@ def measure(world: World, ids: list[str], seconds: float) -> dict[str, dict[str,
     return found
 
 
+def settle(world: World) -> None:
+    """Has everything written to the disk, and waits."""
+    with world.database() as client:
+        client.admin.command("fsync")
+    time.sleep(SETTLING)
+
+
 def say(line: str) -> None:
     """Prints at once."""
     sys.stdout.write(f"{line}\n")
@@ -110,6 +120,7 @@ def main() -> int:
                     f"Filled to {size:,}: {(size - stored) / (time.perf_counter() - began):,.0f} customers/s",
                 )
                 stored = size
+                settle(world)
             random.Random(4_711).shuffle(ids)
             result["sizes"][str(size)] = found = measure(world, ids[:SAMPLE], options.seconds)
             say(
