@@ -6,13 +6,11 @@ source in MongoDB: of those, all processes together answer one budget a minute, 
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from schema.limits import COST_MOST, too_costly
-from service.errors import Code, Refused
 from service.storage.buckets import Buckets, Rate
 
 REMEMBERED_MOST = 10_000
@@ -48,8 +46,8 @@ class Budgets:
         if minute.spent + cost > self.limit:
             raise too_costly("minute", minute.spent + cost, self.limit)
         if cost >= EXPENSIVE:
-            await self._charge(f"cost {who}", Rate(self.limit, MINUTE), cost)
-            await self._charge(f"cost from {source}", Rate(self.limit * SOURCES, MINUTE), cost)
+            await self._buckets.charge(f"cost {who}", Rate(self.limit, MINUTE), cost)
+            await self._buckets.charge(f"cost from {source}", Rate(self.limit * SOURCES, MINUTE), cost)
         minute.spent += cost
         return self.limit - minute.spent
 
@@ -62,8 +60,3 @@ class Budgets:
             if len(self._minutes) > REMEMBERED_MOST:
                 self._minutes.popitem(last=False)
         return minute
-
-    async def _charge(self, key: str, rate: Rate, cost: int) -> None:
-        wait = await self._buckets.take(key, rate, cost)
-        if wait:
-            raise Refused(Code.THROTTLED, seconds=math.ceil(wait))

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from service.crypto.errors import CiphertextError, KeyringError, UnknownKeyError
+from service.crypto.files import stamp_of
 from service.crypto.keyring import Keyring
 from service.crypto.wrapping import peek_key_id
 
@@ -72,7 +73,7 @@ class KeyringEncryption:
     def __init__(self, keyring: Keyring, path: Path | None = None) -> None:
         self._keyring = keyring
         self._path = path
-        self._seen = _state_of(path)
+        self._seen = stamp_of(path) if path is not None else None
         self._unreadable: KeyringError | None = None
 
     async def current(self) -> str:
@@ -108,8 +109,10 @@ class KeyringEncryption:
 
     def look_again(self) -> None:
         """Reads the file if it is another than the one that was read. It is small and local."""
-        state = _state_of(self._path)
-        if self._path is None or (state == self._seen and self._unreadable is None):
+        if self._path is None:
+            return
+        stamp = stamp_of(self._path)
+        if stamp == self._seen and self._unreadable is None:
             return
         try:
             self._keyring, self._unreadable = Keyring.load(self._path), None
@@ -117,7 +120,7 @@ class KeyringEncryption:
             log.error("the keyring can't be read again; nothing is wrapped until it can", trouble=str(error))
             self._unreadable = error
         else:
-            self._seen = state
+            self._seen = stamp
 
     def _unwrapped(self, item: WrappedItem) -> bytes | CiphertextError:
         try:
@@ -128,14 +131,3 @@ class KeyringEncryption:
                 return self._keyring.unwrap(item.wrapped, context=item.context)
         except CiphertextError as error:
             return error
-
-
-def _state_of(path: Path | None) -> tuple[int, int, int] | None:
-    """What differs once a file was replaced; None where there is none."""
-    if path is None:
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -77,6 +77,15 @@ def _held(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def stamp_of(path: Path) -> tuple[int, int, int, int] | None:
+    """What differs once a file was replaced or rewritten; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def read_private_file(path: Path) -> str:
     """The file's text. Raises KeyringError when it is missing or others may read or write it."""
     try:

@@ -19,10 +19,10 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -33,6 +33,7 @@ from service.crypto.files import create_private_file, read_private_file, replace
 from service.crypto.wrapping import WrappingKey, peek_key_id
 
 KEYRING_FORMAT = 1
+T = TypeVar("T")
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -113,14 +114,14 @@ class Keyring:
         """Adds a new key-encryption key to the file and makes it the current one; the former ones stay. The file is
         replaced whole, with mode 0600, or stays as it was. Raises KeyringError.
         """
-        return cls.from_json(replace_private_file(path, _with_new_key))
+        return rewrite_keyring(path, _add_key)[0]
 
     @classmethod
     def retire(cls, path: Path, key_ids: frozenset[str]) -> Keyring:
         """Takes key-encryption keys out of the file, in the same way; what they wrapped can't be opened any more.
         Raises KeyringError, also when the current key is among them.
         """
-        return cls.from_json(replace_private_file(path, lambda text: _without_keys(text, key_ids)))
+        return rewrite_keyring(path, lambda form: _remove_keys(form, key_ids))[0]
 
     def secret(self, purpose: str) -> bytes:
         """32 bytes for one purpose ("cursor", "blind/phone"), unrelated to those of any other purpose."""
@@ -179,32 +180,50 @@ def _new_encryption_key() -> dict[str, str]:
     return {"id": f"kek-{secrets.token_hex(6)}", "key": _random_text(), "created": now().isoformat()}
 
 
-def _with_new_key(text: str) -> str:
-    Keyring.from_json(text)  # what can't be read is not written anew
-    form, made = json.loads(text), _new_encryption_key()
-    return json.dumps({**form, "current": made["id"], "encryption_keys": [*form["encryption_keys"], made]}, indent=2)
+def new_signing_key() -> dict[str, str]:
+    """A signing key in the keyring's form."""
+    return {"kid": f"sig-{secrets.token_hex(6)}", "private": _random_text()}
 
 
-def _without_keys(text: str, key_ids: frozenset[str]) -> str:
-    Keyring.from_json(text)
-    form = json.loads(text)
+def rewrite_keyring(path: Path, change: Callable[[dict[str, Any]], T]) -> tuple[Keyring, T]:
+    """Changes a keyring file's form in place, whole or not at all: the keyring as it is then, and what `change` gave.
+    What was never understood in it stays in it. Raises KeyringError, and what `change` raises.
+    """
+    results: list[T] = []
+
+    def rewritten(text: str) -> str:
+        Keyring.from_json(text)  # what can't be read is not written anew
+        form = json.loads(text)
+        results.append(change(form))
+        changed = json.dumps(form, indent=2)
+        Keyring.from_json(changed)
+        return changed
+
+    return Keyring.from_json(replace_private_file(path, rewritten)), results[0]
+
+
+def _add_key(form: dict[str, Any]) -> None:
+    made = _new_encryption_key()
+    form["current"] = made["id"]
+    form["encryption_keys"].append(made)
+
+
+def _remove_keys(form: dict[str, Any], key_ids: frozenset[str]) -> None:
     if form["current"] in key_ids:
         raise KeyringError(f"{form['current']} is the current key and can't be retired")
-    kept = [item for item in form["encryption_keys"] if item["id"] not in key_ids]
-    return json.dumps({**form, "encryption_keys": kept}, indent=2)
+    form["encryption_keys"] = [item for item in form["encryption_keys"] if item["id"] not in key_ids]
 
 
 def _generated() -> str:
-    made = _new_encryption_key()
-    signing_id = f"sig-{secrets.token_hex(6)}"
+    made, signing = _new_encryption_key(), new_signing_key()
     return json.dumps(
         {
             "format": KEYRING_FORMAT,
             "current": made["id"],
             "encryption_keys": [made],
             "root_secret": _random_text(),
-            "signing_current": signing_id,
-            "signing_keys": [{"kid": signing_id, "private": _random_text()}],
+            "signing_current": signing["kid"],
+            "signing_keys": [signing],
         },
         indent=2,
     )

@@ -10,27 +10,20 @@ Only signing keys are taken from a rewritten file here; what opens stored data s
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from service.clock import now
-from service.crypto.derivation import KEY_SIZE
 from service.crypto.errors import KeyringError
-from service.crypto.files import replace_private_file
-from service.crypto.keyring import Keyring
+from service.crypto.files import stamp_of
+from service.crypto.keyring import Keyring, new_signing_key, rewrite_keyring
 
 log = structlog.get_logger("anjuan.keyring")
-Stamp = tuple[int, int, int, int]
-T = TypeVar("T")
 
 
 class LivingSigningKeys:
@@ -41,19 +34,15 @@ class LivingSigningKeys:
         self._signing = keyring
         self._path = path
         # Unknown, so that what was rewritten since the keyring was loaded is noticed too.
-        self._stamp: Stamp | None = None
+        self._stamp: tuple[int, int, int, int] | None = None
 
     def signing_key(self) -> tuple[str, Ed25519PrivateKey]:
         """The key in force and its id."""
         self.look_again()
         return self._signing.signing_key()
 
-    def verification_keys(self) -> Mapping[str, Ed25519PublicKey]:
-        """Every key that may have signed a living token, by id."""
-        return self._signing.verification_keys()
-
     def verification_key(self, kid: str) -> Ed25519PublicKey | None:
-        """One of them; for an unknown id the file is looked at first."""
+        """A key that may have signed a living token; for an unknown id the file is looked at first."""
         found = self._signing.verification_keys().get(kid)
         if found is None and self.look_again():
             found = self._signing.verification_keys().get(kid)
@@ -69,12 +58,9 @@ class LivingSigningKeys:
         """
         if self._path is None:
             return False
-        try:
-            status = self._path.stat()
-        except OSError:
-            return False  # `anjuan doctor` tells of a missing keyring; who is signed in stays so
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if stamp == self._stamp:
+        stamp = stamp_of(self._path)
+        # `anjuan doctor` tells of a missing keyring; who is signed in stays so.
+        if stamp is None or stamp == self._stamp:
             return False
         self._stamp = stamp
         try:
@@ -95,7 +81,7 @@ def announce_signing_key(path: Path) -> str:
             raise KeyringError("a signing key is announced already; put it in force: anjuan rotate-signing-key")
         return _append_key(keyring)
 
-    return _changed(path, change)
+    return rewrite_keyring(path, change)[1]
 
 
 def rotate_signing_key(path: Path) -> tuple[str, str]:
@@ -110,7 +96,7 @@ def rotate_signing_key(path: Path) -> tuple[str, str]:
         keyring["signing_since"] = now().isoformat()
         return former, current
 
-    return _changed(path, change)
+    return rewrite_keyring(path, change)[1]
 
 
 def retire_signing_keys(path: Path, lived: timedelta | None) -> list[str]:
@@ -129,7 +115,7 @@ def retire_signing_keys(path: Path, lived: timedelta | None) -> list[str]:
         keyring["signing_keys"] = keys[place:]
         return former
 
-    return _changed(path, change)
+    return rewrite_keyring(path, change)[1]
 
 
 def _require_lived(since: object, lived: timedelta) -> None:
@@ -151,22 +137,6 @@ def _announced(keyring: Mapping[str, Any]) -> str | None:
 
 
 def _append_key(keyring: dict[str, Any]) -> str:
-    kid = f"sig-{secrets.token_hex(6)}"
-    keyring["signing_keys"].append({"kid": kid, "private": base64.b64encode(os.urandom(KEY_SIZE)).decode()})
-    return kid
-
-
-def _changed(path: Path, change: Callable[[dict[str, Any]], T]) -> T:
-    """Rewrites the keyring file whole, or not at all; what was never understood in it stays in it."""
-    results: list[T] = []
-
-    def rewritten(text: str) -> str:
-        Keyring.from_json(text)  # what is not a keyring is not touched
-        keyring = json.loads(text)
-        results.append(change(keyring))
-        changed = json.dumps(keyring, indent=2)
-        Keyring.from_json(changed)
-        return changed
-
-    replace_private_file(path, rewritten)
-    return results[0]
+    made = new_signing_key()
+    keyring["signing_keys"].append(made)
+    return made["kid"]

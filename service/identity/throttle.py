@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import math
 from datetime import timedelta
 
 from service.clock import now
-from service.errors import Code, Refused
 from service.identity.repository import IdentityRepository
 from service.identity.tokens import SigningKeys
 from service.storage import Database
@@ -42,10 +40,10 @@ class Throttle:
         """One attempt for an account (its address, in lower case). Raises Refused THROTTLED, which says when to try
         again; what was charged before the refusal stays charged.
         """
-        await self._take(self._key("source", source), OF_SOURCE)
-        await self._take(self._key("pair", account, source), OF_PAIR)
+        await self._buckets.charge(self._key("source", source), OF_SOURCE)
+        await self._buckets.charge(self._key("pair", account, source), OF_PAIR)
         if not await self._repository.knows_source(self._key("known", account, source), now()):
-            await self._take(self._key("account", account), OF_ACCOUNT)
+            await self._buckets.charge(self._key("account", account), OF_ACCOUNT)
 
     async def succeeded(self, account: str, source: str) -> None:
         """The attempt was the owner's: what it was charged is given back, and this source is known from now on."""
@@ -55,11 +53,6 @@ class Throttle:
         if not await self._repository.knows_source(known, now()):
             await self._buckets.give_back(self._key("account", account), OF_ACCOUNT)
         await self._repository.know_source(known, now() + KNOWN_FOR)
-
-    async def _take(self, key: str, rate: Rate) -> None:
-        wait = await self._buckets.take(key, rate)
-        if wait:
-            raise Refused(Code.THROTTLED, seconds=math.ceil(wait))
 
     def _key(self, kind: str, *names: str) -> str:
         named = "\0".join(names).encode("utf-8", "surrogatepass")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from service.clock import now
+from service.errors import Code, Refused
 from service.storage.collection import Change, DuplicateKey, Index
 from service.storage.mongo import Database
 
@@ -53,6 +54,12 @@ class Buckets:
         except DuplicateKey:  # it is owed for longer; or somebody else made it in the same moment
             taken = await self._buckets.find_one_and_update(where, change)
         return 0.0 if taken is not None else await self._wait(key, latest)
+
+    async def charge(self, key: str, rate: Rate, units: int = 1) -> None:
+        """Takes the units. Raises Refused THROTTLED, which says when to try again; nothing is taken then."""
+        wait = await self.take(key, rate, units)
+        if wait:
+            raise Refused(Code.THROTTLED, seconds=math.ceil(wait))
 
     async def _wait(self, key: str, latest: datetime) -> float:
         found = await self._buckets.find_one({"_id": key})

@@ -12,8 +12,7 @@ import pytest
 
 from service.access.policy import Policy
 from service.policies.service import seed_data
-from tests.fixtures.company import PASSWORD, ROLES, Company, environment_of
-from tests.fixtures.policy_company import another_process
+from tests.fixtures.company import PASSWORD, ROLES, Company, another_process, environment_of
 from tests.graphql.conftest import Stores
 from tests.graphql.policy_world import (
     POLICY,

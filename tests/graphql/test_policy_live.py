@@ -14,8 +14,8 @@ from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from tests.fixtures.company import Company, dumped
-from tests.fixtures.policy_company import Mongod, another_process
+from tests.fixtures.company import Company, another_process, dumped
+from tests.fixtures.policy_company import Mongod
 from tests.graphql.conftest import as_seen, assigned
 from tests.graphql.policy_world import company, enact, propose, row, seeded, step
 from tests.graphql.sockets import CASE, Client
